@@ -1,0 +1,122 @@
+"""A language model: a config and pure functions over its parameter tree."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from alignjax.models.config import ModelConfig
+from alignjax.models.transformer import REMAT, Constrain, Transformer
+from alignjax.ops.readout import logits_of, readout
+from alignjax.types import Batch
+
+Params = dict
+
+
+def unconstrained(x: jax.Array, name: str) -> jax.Array:
+  """No mesh: activations stay where they are."""
+  del name
+  return x
+
+
+@dataclass(frozen=True)
+class LM:
+  """Functions of one decoder; parameters are always an argument.
+
+  dtype: of activations and of the weights as they are used; norms, softmax and
+    statistics are float32 whatever it is.
+  remat: "none" keeps all activations, "full" none, "dots" the outputs of
+    matrix products with weights.
+  chunk: tokens of a row whose logits exist at one time.
+  constrain: (array, activation name) → array, from `sharding`.
+  """
+
+  config: ModelConfig
+  dtype: str = "float32"
+  remat: str = "none"
+  chunk: int = 128
+  constrain: Constrain = unconstrained
+
+  def __post_init__(self):
+    if self.remat not in REMAT:
+      raise ValueError(
+        f"remat = {self.remat!r} is unknown; one of {', '.join(REMAT)}."
+      )
+
+  @property
+  def module(self) -> Transformer:
+    return Transformer(self.config, self.remat, self.constrain)
+
+  def init(self, key: jax.Array) -> Params:
+    """Random float32 parameters."""
+    one = jnp.zeros((1, 1), jnp.int32)
+    variables = self.module.init(key, one, one, one, one, one, one[0, 0], None)
+    return variables["params"]
+
+  def shapes(self) -> Params:
+    """The parameter tree as `jax.ShapeDtypeStruct`s; nothing is allocated."""
+    return jax.eval_shape(self.init, jax.random.key(0))
+
+  def cast(self, params: Params) -> Params:
+    """Weights in `dtype`, norm scales as they are."""
+
+    def one(path, x):
+      return x if path[-1].key == "scale" else x.astype(self.dtype)
+
+    return jax.tree_util.tree_map_with_path(one, params)
+
+  def hidden(
+    self,
+    params: Params,
+    tokens: Int[Array, "B L"],
+    positions: Int[Array, "B L"],
+    documents: Int[Array, "B L"],
+  ) -> Float[Array, "B L D"]:
+    """Final hidden states, after the last norm."""
+    x, _ = self.module.apply(
+      {"params": self.cast(params)},
+      tokens,
+      positions,
+      documents,
+      positions,
+      documents,
+      jnp.int32(0),
+      None,
+    )
+    return x
+
+  def head(self, params: Params) -> Float[Array, "D V"]:
+    """The readout matrix, in `dtype`."""
+    c = self.config
+    head = params["embed"].T if c.tied else params["head"]
+    return head.astype(self.dtype)
+
+  def stats(
+    self, params: Params, batch: Batch, needs: Sequence[str]
+  ) -> dict[str, Float[Array, "B T"]]:
+    """Per-token statistics of a batch: one forward pass, for all losses."""
+    x = self.hidden(params, batch.tokens, batch.positions, batch.documents)
+    x = jnp.take_along_axis(x, batch.where[:, :, None], axis=1)
+    return readout(
+      x,
+      self.head(params),
+      batch.targets,
+      needs=needs,
+      chunk=self.chunk,
+      softcap=self.config.final_softcap,
+      constrain=self.constrain,
+    )
+
+  def logits(
+    self, params: Params, ids: Int[Array, "B L"]
+  ) -> Float[Array, "B L V"]:
+    """All logits of whole rows of one document each; to look at, not to train.
+
+    The only place that makes a [B, L, V] array.
+    """
+    ids = jnp.asarray(ids)
+    positions = jnp.broadcast_to(jnp.arange(ids.shape[1]), ids.shape)
+    x = self.hidden(params, ids, positions, jnp.ones_like(ids))
+    return logits_of(x, self.head(params), self.config.final_softcap)

@@ -1,0 +1,95 @@
+"""Per-token statistics of the vocabulary, a chunk of tokens at a time."""
+
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from alignjax.ops.attention import at_least_float32
+
+# What a loss may ask for; each is [B, T], float32.
+STATS = ("logp", "entropy", "correct", "sum_p2")
+
+
+def logits_of(
+  hidden: Float[Array, "*b D"], head: Float[Array, "D V"], softcap: float
+) -> Float[Array, "*b V"]:
+  """hidden · head in float32, capped as softcap·tanh(x/softcap) (Gemma 2)."""
+  wide = jnp.promote_types(hidden.dtype, jnp.float32)
+  x = jnp.einsum("...d,dv->...v", hidden, head, preferred_element_type=wide)
+  return softcap * jnp.tanh(x / softcap) if softcap else x
+
+
+def statistics(
+  logits: Float[Array, "B C V"],
+  targets: Int[Array, "B C"],
+  needs: Sequence[str],
+) -> dict[str, Float[Array, "B C"]]:
+  """The statistics `needs` of softmax(logits), in nats where they are logs.
+
+  logp: log p(target). entropy: −Σ p log p. correct: 1 where the target has the
+  largest logit. sum_p2: Σ p² (WPO's weight, Zhou et al. 2024).
+  """
+  unknown = sorted(set(needs) - set(STATS))
+  if unknown:
+    raise ValueError(f"No statistic {unknown[0]!r}; one of {', '.join(STATS)}.")
+  logits = at_least_float32(logits)
+  top = jax.lax.stop_gradient(logits.max(-1))
+  shifted = logits - top[..., None]
+  exp = jnp.exp(shifted)
+  norm = exp.sum(-1)
+  # A masked sum, not a gather: it partitions over a sharded vocabulary.
+  hit = jnp.arange(logits.shape[-1]) == targets[..., None]
+  chosen = jnp.where(hit, shifted, 0.0).sum(-1)
+  out = {}
+  if "logp" in needs:
+    out["logp"] = chosen - jnp.log(norm)
+  if "entropy" in needs:
+    out["entropy"] = jnp.log(norm) - (exp * shifted).sum(-1) / norm
+  if "correct" in needs:
+    out["correct"] = (chosen >= 0).astype(logits.dtype)
+  if "sum_p2" in needs:
+    out["sum_p2"] = (exp**2).sum(-1) / norm**2
+  return out
+
+
+def readout(
+  hidden: Float[Array, "B T D"],
+  head: Float[Array, "D V"],
+  targets: Int[Array, "B T"],
+  *,
+  needs: Sequence[str],
+  chunk: int,
+  softcap: float,
+  constrain: Callable[[jax.Array, str], jax.Array],
+) -> dict[str, Float[Array, "B T"]]:
+  """Statistics of `targets` without a [B, T, V] array.
+
+  T is walked `chunk` tokens at a time with the batch axis kept whole, so that
+  on a mesh every device reads out its own rows only. The backward pass
+  recomputes a chunk's logits. T is padded to whole chunks.
+  """
+  B, T, D = hidden.shape
+  chunk = min(chunk, T)
+  pad = -T % chunk
+  hidden = jnp.pad(hidden, ((0, 0), (0, pad), (0, 0)))
+  targets = jnp.pad(targets, ((0, 0), (0, pad)))
+
+  @jax.checkpoint
+  def one(hidden, targets, head):
+    logits = constrain(logits_of(hidden, head, softcap), "logits")
+    return statistics(logits, targets, needs)
+
+  def body(_, x):
+    return None, one(*x, head)
+
+  chunks = (T + pad) // chunk
+  xs = (
+    hidden.reshape(B, chunks, chunk, D).swapaxes(0, 1),
+    targets.reshape(B, chunks, chunk).swapaxes(0, 1),
+  )
+  _, out = jax.lax.scan(body, None, xs)
+  return {
+    name: x.swapaxes(0, 1).reshape(B, T + pad)[:, :T] for name, x in out.items()
+  }
