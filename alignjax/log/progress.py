@@ -1,0 +1,82 @@
+"""How far the run is: a bar on a terminal, plain lines elsewhere."""
+
+import math
+import sys
+import time
+from collections import deque
+from collections.abc import Mapping
+from typing import SupportsFloat, TextIO
+
+import rich.console
+import rich.progress
+
+PLAIN_EVERY_S = 5.0  # off a terminal, at most one progress line in this time
+
+
+class Progress:
+  """Step, numbers and time left: a bar on a terminal, lines elsewhere."""
+
+  def __init__(self, stream: TextIO, total: int, start: int):
+    self.stream, self.total = stream, total
+    self.times = deque([], maxlen=50)  # (step, seconds), for the recent rate
+    self.printed = -math.inf
+    self.bar = None
+    if stream.isatty():
+      self.bar = rich.progress.Progress(
+        rich.progress.TextColumn("step {task.completed:.0f}/{task.total:.0f}"),
+        rich.progress.BarColumn(bar_width=24),
+        rich.progress.TextColumn("{task.fields[numbers]}", markup=False),
+        console=rich.console.Console(file=stream),
+        refresh_per_second=4,
+        # Output sent to a file must not be drawn into the terminal.
+        redirect_stdout=sys.stdout.isatty(),
+      )
+      self.task = self.bar.add_task(
+        "", total=total, completed=start, numbers=""
+      )
+
+  def show(self, step: int, values: Mapping[str, SupportsFloat]) -> None:
+    now = time.monotonic()
+    self.times.append((step, now))
+    numbers = "  ".join(_shown(values) + self._left(step))
+    if self.bar is not None:
+      self.bar.start()
+      self.bar.update(self.task, completed=step, numbers=numbers)
+    elif now - self.printed >= PLAIN_EVERY_S or step >= self.total:
+      self.printed = now
+      self.message(f"step {step}/{self.total}  {numbers}".rstrip())
+
+  def _left(self, step: int) -> list[str]:
+    (first, began), (_, now) = self.times[0], self.times[-1]
+    if step <= first:
+      return []  # one step says nothing: it holds the compilation
+    seconds = (now - began) / (step - first) * max(self.total - step, 0)
+    return [f"eta {_clock(seconds)}"]
+
+  def message(self, text: str) -> None:
+    if self.bar is not None:
+      self.bar.console.print(text, markup=False, highlight=False)
+    else:
+      self.stream.write(text + "\n")
+      self.stream.flush()
+
+  def close(self) -> None:
+    if self.bar is not None:
+      self.bar.stop()
+
+
+def _shown(values: Mapping[str, SupportsFloat]) -> list[str]:
+  shown = []
+  if "loss" in values:
+    shown.append(f"loss {float(values['loss']):.4f}")
+  if "tokens_per_s" in values:
+    shown.append(f"tokens/s {float(values['tokens_per_s']):.0f}")
+  return shown
+
+
+def _clock(seconds: float) -> str:
+  minutes, seconds = divmod(round(seconds), 60)
+  hours, minutes = divmod(minutes, 60)
+  if hours:
+    return f"{hours}:{minutes:02}:{seconds:02}"
+  return f"{minutes}:{seconds:02}"

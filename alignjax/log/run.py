@@ -1,0 +1,172 @@
+"""The log of one run."""
+
+import math
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import SupportsFloat, TextIO
+
+import numpy as np
+from tensorboardX import SummaryWriter
+
+from alignjax.log.progress import Progress
+from alignjax.log.records import TEXT, cut, line
+
+RESERVED = ("step", "nonfinite", "wall_s")
+
+
+class RunLog:
+  """Writes a run's numbers and samples to its folder, and shows progress.
+
+  A resumed run (`start_step` > 0) keeps the rows up to and with that step and
+  cuts later ones, which it is about to write again; a run from step 0 starts
+  empty files.
+
+  Args:
+    workdir: the run folder, made if missing.
+    total_steps: steps of the whole run, for the estimate of the time left.
+    start_step: the last step already done.
+    tensorboard: whether to write events too.
+    wandb: arguments of `wandb.init`, None for no Weights & Biases.
+    stream: where progress goes, standard error by default.
+
+  Raises:
+    ImportError: wandb is asked for and not installed.
+    NotADirectoryError: `workdir` is a file.
+  """
+
+  def __init__(
+    self,
+    workdir: str | Path,
+    *,
+    total_steps: int,
+    start_step: int = 0,
+    tensorboard: bool = True,
+    wandb: dict | None = None,
+    stream: TextIO | None = None,
+  ):
+    workdir = Path(workdir)
+    if workdir.exists() and not workdir.is_dir():
+      raise NotADirectoryError(
+        f"{workdir} is a file; the run folder must be a directory\n"
+        "choose another --workdir"
+      )
+    workdir.mkdir(parents=True, exist_ok=True)
+    # Before rows are cut: a missing package must cost nothing.
+    self._wandb = None if wandb is None else _start_wandb(workdir, wandb)
+    kept = cut(workdir / "metrics.jsonl", start_step)
+    cut(workdir / "samples.jsonl", start_step)
+    self._metrics = open(workdir / "metrics.jsonl", "a", **TEXT)
+    self._samples = open(workdir / "samples.jsonl", "a", **TEXT)
+    before = kept[-1].get("wall_s", 0.0) if kept else 0.0
+    self._began = time.monotonic() - before
+    self._events = None
+    if tensorboard:
+      self._events = SummaryWriter(
+        str(workdir / "tensorboard"),
+        # Events from here on belong to rows that were cut above.
+        purge_step=start_step + 1 if start_step else 0,
+        flush_secs=10,
+      )
+    self._progress = Progress(stream or sys.stderr, total_steps, start_step)
+
+  def write(self, step: int, values: Mapping[str, SupportsFloat]) -> None:
+    """Appends one row of metrics; `wall_s` (seconds of training) is added.
+
+    A number that is not finite is written as null and its name listed under
+    "nonfinite", so that every line is valid JSON.
+
+    Raises:
+      ValueError: a value is named as one of the row's own fields.
+    """
+    taken = [name for name in RESERVED if name in values]
+    if taken:
+      raise ValueError(
+        f"a metric may not be called {taken[0]!r}: the log writes that itself\n"
+        f"rename it; taken names: {', '.join(RESERVED)}"
+      )
+    numbers = {name: _number(value) for name, value in values.items()}
+    bad = [name for name, x in numbers.items() if not _finite(x)]
+    row = {"step": int(step), **numbers, **dict.fromkeys(bad)}
+    if bad:
+      row["nonfinite"] = bad
+    row["wall_s"] = round(time.monotonic() - self._began, 3)
+    self._append(self._metrics, row)
+    if self._events is not None:
+      for name, x in numbers.items():
+        self._events.add_scalar(name, x, row["step"])
+    if self._wandb is not None:
+      self._wandb.log(numbers, step=row["step"])
+
+  def evaluation(self, step: int, values: Mapping[str, SupportsFloat]) -> None:
+    """Appends a row of held-out metrics: `write` with "eval/" before names."""
+    self.write(step, {f"eval/{name}": x for name, x in values.items()})
+
+  def text(self, step: int, name: str, samples: Sequence[dict]) -> None:
+    """Appends sampled completions, each with "prompt" and "completion"."""
+    for sample in samples:
+      known = {k: v if _finite(v) else None for k, v in sample.items()}
+      row = {"step": int(step), "name": name, **known}
+      self._append(self._samples, row)
+    if self._events is not None and samples:
+      self._events.add_text(name, _markdown(samples), int(step))
+
+  def progress(self, step: int, values: Mapping[str, SupportsFloat]) -> None:
+    """Shows step, loss, tokens/s and time left: a bar or plain lines."""
+    self._progress.show(int(step), values)
+
+  def message(self, text: str) -> None:
+    """Prints a line above the progress bar."""
+    self._progress.message(text)
+
+  def close(self) -> None:
+    """Flushes and closes every file; the log takes no more rows."""
+    self._progress.close()
+    self._metrics.close()
+    self._samples.close()
+    if self._events is not None:
+      self._events.close()
+    if self._wandb is not None:
+      self._wandb.finish()
+
+  def _append(self, file: TextIO, row: dict) -> None:
+    file.write(line(row))
+    file.flush()
+
+  def __enter__(self) -> "RunLog":
+    return self
+
+  def __exit__(self, *error: object) -> None:
+    self.close()
+
+
+def _number(value: SupportsFloat) -> int | float:
+  array = np.asarray(value)
+  return int(array) if array.dtype.kind in "iub" else float(array)
+
+
+def _finite(value: object) -> bool:
+  return not isinstance(value, float) or math.isfinite(value)
+
+
+def _markdown(samples: Sequence[dict]) -> str:
+  blocks = []
+  for sample in samples:
+    for part in ("prompt", "completion"):
+      # An indented block keeps the text literal.
+      body = str(sample.get(part, "")).replace("\n", "\n    ")
+      blocks.append(f"**{part}**\n\n    {body}")
+  text = "\n\n".join(blocks)
+  return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _start_wandb(workdir: Path, arguments: dict):
+  try:
+    import wandb
+  except ImportError as error:
+    raise ImportError(
+      "logging to Weights & Biases needs the package wandb\n"
+      "pip install 'alignjax[wandb]', or switch it off"
+    ) from error
+  return wandb.init(**{"dir": str(workdir), **arguments})
