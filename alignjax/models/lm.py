@@ -87,10 +87,9 @@ class LM:
     )
     return x
 
-  def head(self, params: Params) -> Float[Array, "D V"]:
+  def head(self, params: Params) -> Float[Array, "V D"]:
     """The readout matrix, in `dtype`."""
-    c = self.config
-    head = params["embed"].T if c.tied else params["head"]
+    head = params["embed" if self.config.tied else "head"]
     return head.astype(self.dtype)
 
   def stats(

@@ -285,7 +285,7 @@ class Transformer(nn.Module):
       new_tail.append(held and held[:2])
     x = Norm(c.norm, c.norm_eps, name="final_norm")(x)
     if not c.tied:
-      self.param("head", normal(0.02), (D, V))
+      self.param("head", normal(0.02), (V, D))
     return x, None if cache is None else (stacked, tuple(new_tail))
 
 

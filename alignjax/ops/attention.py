@@ -101,7 +101,7 @@ def rotate(
   cos: Float[Array, "B L R"],
   sin: Float[Array, "B L R"],
 ) -> Float[Array, "B L H N"]:
-  """Rotates the first 2R of N entries, halves paired (Su et al. 2021, eq 34)."""
+  """Rotates the first 2R of N entries, halves paired (Su et al. 2021)."""
   R = cos.shape[-1]
   wide = at_least_float32(x)
   first, second, rest = (

@@ -13,11 +13,11 @@ STATS = ("logp", "entropy", "correct", "sum_p2")
 
 
 def logits_of(
-  hidden: Float[Array, "*b D"], head: Float[Array, "D V"], softcap: float
+  hidden: Float[Array, "*b D"], head: Float[Array, "V D"], softcap: float
 ) -> Float[Array, "*b V"]:
   """hidden · head in float32, capped as softcap·tanh(x/softcap) (Gemma 2)."""
   wide = jnp.promote_types(hidden.dtype, jnp.float32)
-  x = jnp.einsum("...d,dv->...v", hidden, head, preferred_element_type=wide)
+  x = jnp.einsum("...d,vd->...v", hidden, head, preferred_element_type=wide)
   return softcap * jnp.tanh(x / softcap) if softcap else x
 
 
@@ -56,7 +56,7 @@ def statistics(
 
 def readout(
   hidden: Float[Array, "B T D"],
-  head: Float[Array, "D V"],
+  head: Float[Array, "V D"],
   targets: Int[Array, "B T"],
   *,
   needs: Sequence[str],
