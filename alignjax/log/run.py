@@ -94,8 +94,9 @@ class RunLog:
     row["wall_s"] = round(time.monotonic() - self._began, 3)
     self._append(self._metrics, row)
     if self._events is not None:
-      for name, x in numbers.items():
-        self._events.add_scalar(name, x, row["step"])
+      # tensorboardX prints a warning into the progress for each NaN.
+      for name in numbers.keys() - set(bad):
+        self._events.add_scalar(name, numbers[name], row["step"])
     if self._wandb is not None:
       self._wandb.log(numbers, step=row["step"])
 

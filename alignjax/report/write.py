@@ -1,0 +1,210 @@
+"""From the files of a run folder to its report."""
+
+import json
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from alignjax.log import read_metrics, replace_file
+from alignjax.report.curves import POINTS, draw
+from alignjax.report.page import render
+
+# What is drawn first, and its name on the page.
+FIRST = {
+  "loss": "Loss",
+  "lr": "Learning rate",
+  "grad_norm": "Gradient norm",
+  "tokens_per_s": "Tokens per second",
+}
+NOT_DRAWN = ("step", "tokens", "wall_s", "nonfinite")
+SAMPLES = 12  # completions shown for a prompt; the file has all of them
+
+
+def write_report(workdir: str | Path) -> Path:
+  """Writes report.html from what lies in a run folder; returns its path.
+
+  Reads metrics.jsonl and, where present, config.json, run.json, samples.jsonl
+  and answers.json: a list of `{"prompt", "before", "after"}`, "reference"
+  optional. Held-out metrics are the rows' "eval/..." names; `tokens` is
+  counted per row. The same folder gives the same bytes.
+
+  Raises:
+    FileNotFoundError: no metrics.jsonl.
+    ValueError: metrics.jsonl without a row, or a file that is not JSON.
+  """
+  workdir = Path(workdir)
+  rows = _rows(workdir / "metrics.jsonl")
+  config = _json(workdir / "config.json", {})
+  run = _json(workdir / "run.json", {})
+  samples = workdir / "samples.jsonl"
+  curves, more = _curves(rows)
+  page = render(
+    title=str(config.get("name") or workdir.resolve().name),
+    subtitle=_subtitle(run),
+    facts=_facts(rows, config),
+    curves=curves,
+    more=more,
+    thinned=-(-len(rows) // POINTS) if len(rows) > POINTS else 0,
+    answers=_answers(workdir / "answers.json"),
+    samples=_samples(read_metrics(samples)) if samples.exists() else [],
+    config=json.dumps(config, indent=2, ensure_ascii=False) if config else "",
+    environment=_flat(run),
+  )
+  # A model's text may hold lone surrogates, which UTF-8 cannot write.
+  page = page.encode("utf-8", "replace").decode("utf-8")
+  path = workdir / "report.html"
+  replace_file(path, page)
+  return path
+
+
+def _rows(path: Path) -> list[dict]:
+  if not path.exists():
+    raise FileNotFoundError(
+      f"no metrics.jsonl in {path.parent}: nothing to report\n"
+      "give the folder that `alignjax train --workdir` wrote"
+    )
+  rows = [row for row in read_metrics(path) if "step" in row]
+  if not rows:
+    raise ValueError(
+      f"{path} has no row: the run stopped before its first logged step\n"
+      "train further with the same command, then report again"
+    )
+  return rows
+
+
+def _json(path: Path, absent: Mapping | Sequence) -> dict | list:
+  if not path.exists():
+    return absent
+  try:
+    value = json.loads(path.read_bytes())
+  except ValueError as error:
+    raise ValueError(
+      f"{path} is not JSON: {error}\nmend or remove it"
+    ) from error
+  if type(value) is not type(absent):
+    kind = "an object" if isinstance(absent, dict) else "a list"
+    raise ValueError(f"{path} must hold {kind}\nmend or remove it")
+  return value
+
+
+def _answers(path: Path) -> list[dict]:
+  names = ("prompt", "before", "after", "reference")
+  answers = _json(path, [])
+  if not all(isinstance(answer, dict) for answer in answers):
+    raise ValueError(
+      f"{path}: every answer must be an object\nits names: {', '.join(names)}"
+    )
+  return [{n: str(answer.get(n) or "") for n in names} for answer in answers]
+
+
+def _curve(rows: Sequence[dict], name: str):
+  pairs = [(row["step"], row[name]) for row in rows if name in row]
+  if not pairs:
+    return None
+  steps, values = zip(*pairs)
+  return steps, [math.nan if v is None else v for v in values]
+
+
+def _curves(rows: Sequence[dict]) -> tuple[list[dict], list[dict]]:
+  """The four main figures, and one for each other metric of the rows."""
+  seen = {name.removeprefix("eval/") for row in rows for name in row}
+  rest = sorted(seen - set(FIRST) - set(NOT_DRAWN))
+  last = max(row["step"] for row in rows)
+  figures = []
+  for number, name in enumerate([*FIRST, *rest]):
+    train, held = _curve(rows, name), _curve(rows, f"eval/{name}")
+    if train is None and held is None:
+      continue
+    label = FIRST.get(name, name)
+    svg = draw(label, train, held, last=last, key=f"c{number}")
+    figure = {"name": label, "train": train, "held": held, "svg": svg}
+    figures.append((name, figure))
+  return (
+    [figure for name, figure in figures if name in FIRST],
+    [figure for name, figure in figures if name not in FIRST],
+  )
+
+
+def _facts(rows: Sequence[dict], config: Mapping) -> list[dict]:
+  facts = []
+
+  def say(name: str, value: str, note: str = "") -> None:
+    facts.append({"name": name, "value": value, "note": note})
+
+  last = max(row["step"] for row in rows)
+  train = config.get("train")
+  planned = train.get("steps") if isinstance(train, dict) else None
+  say("Steps", f"{last:,}", f"of {planned:,}" if planned else "")
+  tokens = sum(row.get("tokens") or 0 for row in rows)
+  if tokens:
+    say("Trained tokens", f"{tokens:,.0f}")
+  if "wall_s" in rows[-1]:
+    say("Wall time", _duration(rows[-1]["wall_s"]))
+  speeds = [row["tokens_per_s"] for row in rows if row.get("tokens_per_s")]
+  if speeds:
+    say("Tokens per second", f"{statistics.median(speeds):,.0f}", "median")
+  for label, name in (
+    ("Training loss", "loss"),
+    ("Held-out loss", "eval/loss"),
+  ):
+    finite = [
+      (row[name], row["step"]) for row in rows if row.get(name) is not None
+    ]
+    if finite:
+      best, step = min(finite)
+      first_to_last = f"{finite[0][0]:.4f} → {finite[-1][0]:.4f}"
+      say(label, first_to_last, f"best {best:.4f} at step {step:,}")
+  broken = [row["step"] for row in rows if row.get("nonfinite")]
+  if broken:
+    say("Not finite", f"{len(broken):,} rows", f"first at step {broken[0]:,}")
+  return facts
+
+
+def _duration(seconds: float) -> str:
+  minutes, seconds = divmod(round(seconds), 60)
+  hours, minutes = divmod(minutes, 60)
+  if hours:
+    return f"{hours} h {minutes:02} min"
+  return f"{minutes} min {seconds:02} s" if minutes else f"{seconds} s"
+
+
+def _subtitle(run: Mapping) -> str:
+  words = []
+  if "started" in run:
+    words.append(f"started {run['started']}")
+  packages = run.get("packages")
+  if isinstance(packages, dict) and "alignjax" in packages:
+    words.append(f"alignjax {packages['alignjax']}")
+  if "commit" in run:
+    changed = " with changes" if run.get("dirty") else ""
+    words.append(f"commit {str(run['commit'])[:10]}{changed}")
+  return " · ".join(words)
+
+
+def _samples(rows: Sequence[dict]) -> list[dict]:
+  """Completions of each prompt in order of steps, evenly thinned."""
+  groups: dict[tuple, list] = {}
+  for row in rows:
+    key = (str(row.get("name", "")), str(row.get("prompt", "")))
+    pair = (row.get("step", ""), str(row.get("completion", "")))
+    groups.setdefault(key, []).append(pair)
+  shown = []
+  for (_, prompt), pairs in groups.items():
+    n = min(len(pairs), SAMPLES)
+    at = [i * (len(pairs) - 1) // max(n - 1, 1) for i in range(n)]
+    group = {"prompt": prompt, "left_out": len(pairs) - n}
+    shown.append({**group, "rows": [pairs[i] for i in at]})
+  return shown
+
+
+def _flat(value: Mapping, prefix: str = "") -> list[tuple[str, str]]:
+  """Rows of a table, nested objects under dotted names."""
+  rows = []
+  for name, x in value.items():
+    if isinstance(x, dict):
+      rows += _flat(x, f"{prefix}{name}.")
+    else:
+      text = x if isinstance(x, str) else json.dumps(x, ensure_ascii=False)
+      rows.append((prefix + name, text))
+  return rows
