@@ -1,0 +1,159 @@
+"""Devices: the mesh, strict rules from names to axes, and constraints.
+
+The only file that knows mesh axes. Models and losses name activations; the
+tables in the config say over which axes they lie.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+AXES = ("data", "fsdp", "tensor")
+ROWS = ("data", "fsdp")  # the batch axis lies over both
+
+Axes = Sequence[str | Sequence[str] | None]
+
+
+def make_mesh(shape: Sequence[int], devices: Sequence | None = None) -> Mesh:
+  """A (data, fsdp, tensor) mesh; one entry may be -1 for what is left.
+
+  Fewer devices than there are may be used by a single process; more, or a
+  number that does not divide, is an error.
+  """
+  devices = list(jax.devices() if devices is None else devices)
+  shape, n = list(shape), len(devices)
+  if (
+    len(shape) != 3
+    or shape.count(-1) > 1
+    or any(s < 1 and s != -1 for s in shape)
+  ):
+    raise ValueError(
+      f"mesh = {tuple(shape)} is not (data, fsdp, tensor).\n"
+      "Give three positive integers; one may be -1, for all that is left."
+    )
+  if -1 in shape:
+    shape[shape.index(-1)] = max(1, n // -int(np.prod(shape)))
+  size = int(np.prod(shape))
+  if size > n or n % size or (size < n and jax.process_count() > 1):
+    raise ValueError(
+      f"mesh = {tuple(shape)} needs {size} devices and {n} are here; "
+      "the product must divide them.\n"
+      "Set --config.mesh=DATA,FSDP,TENSOR (-1 = all that is left)."
+    )
+  # Auto axes: Explicit ones (the default) refuse gathers on sharded tables.
+  return jax.make_mesh(
+    shape, AXES, axis_types=(AxisType.Auto,) * 3, devices=devices[:size]
+  )
+
+
+def _spec(axes: Axes, ndim: int) -> P:
+  """A rule names the last axes of an array; those before are not split."""
+  axes = [tuple(a) if isinstance(a, list | tuple) else a for a in axes]
+  return P(*[None] * (ndim - len(axes)), *axes)
+
+
+@dataclass(frozen=True)
+class Placement:
+  """Where everything lies on a mesh.
+
+  params: (path regex, axes of the last dimensions), first match wins. Every
+    parameter must match a rule and every rule a parameter.
+  activations: name → axes.
+  """
+
+  mesh: Mesh
+  params: Sequence[tuple[str, Axes]]
+  activations: Mapping[str, Axes]
+
+  def __hash__(self):
+    return id(self)
+
+  def constrain(self, x: jax.Array, name: str) -> jax.Array:
+    """`with_sharding_constraint` by activation name."""
+    if name not in self.activations:
+      raise KeyError(
+        f"No sharding for activation {name!r}; "
+        f"config.sharding.activations has {', '.join(self.activations)}."
+      )
+    spec = _spec(self.activations[name], x.ndim)
+    return jax.lax.with_sharding_constraint(x, NamedSharding(self.mesh, spec))
+
+  @property
+  def replicated(self) -> NamedSharding:
+    return NamedSharding(self.mesh, P())
+
+  @property
+  def rows(self) -> NamedSharding:
+    """Of [B, ...] arrays: rows over data and fsdp."""
+    return NamedSharding(self.mesh, P(ROWS))
+
+  @property
+  def row_multiple(self) -> int:
+    """What the number of rows must be a multiple of."""
+    return self.mesh.shape["data"] * self.mesh.shape["fsdp"]
+
+  def param(self, path: str, shape: Sequence[int]) -> NamedSharding:
+    """The sharding of one parameter."""
+    for pattern, axes in self.params:
+      if re.fullmatch(pattern, path):
+        break
+    else:
+      raise ValueError(
+        f"No sharding rule matches parameter {path} {tuple(shape)}.\n"
+        "Add a (regex, axes) pair to config.sharding.params; "
+        "() replicates it."
+      )
+    if len(axes) > len(shape):
+      raise ValueError(
+        f"Rule {pattern!r} names {len(axes)} axes; {path} has shape "
+        f"{tuple(shape)}."
+      )
+    spec = _spec(axes, len(shape))
+    for size, axis in zip(shape, spec):
+      names = axis if isinstance(axis, tuple) else (axis,) if axis else ()
+      ways = int(np.prod([self.mesh.shape[a] for a in names]))
+      if size % ways:
+        raise ValueError(
+          f"Parameter {path} {tuple(shape)}: {size} does not divide over "
+          f"{'·'.join(names)} = {ways} (rule {pattern!r}).\n"
+          "Choose another mesh, or a rule that replicates it "
+          "(key/value heads: configs/…py:replicated_kv)."
+        )
+    return NamedSharding(self.mesh, spec)
+
+  def tree(self, tree):
+    """Shardings of a whole parameter tree (arrays or ShapeDtypeStructs)."""
+    paths = jax.tree_util.tree_flatten_with_path(tree)[0]
+    paths = [(path_name(path), x.shape) for path, x in paths]
+    for pattern, _ in self.params:
+      if not any(re.fullmatch(pattern, path) for path, _ in paths):
+        raise ValueError(
+          f"Sharding rule {pattern!r} matches no parameter.\n"
+          f"Remove it, or correct it; paths look like {paths[0][0]}, "
+          f"{paths[-1][0]}."
+        )
+    return jax.tree_util.tree_map_with_path(
+      lambda path, x: self.param(path_name(path), x.shape), tree
+    )
+
+  def left_whole(self, tree, floor: int) -> list[str]:
+    """Parameters of at least `floor` bytes that every device holds whole."""
+    if self.mesh.size == 1:
+      return []
+    found = []
+    for path, x in jax.tree_util.tree_flatten_with_path(tree)[0]:
+      size = int(np.prod(x.shape)) * x.dtype.itemsize
+      name = path_name(path)
+      if size >= floor and self.param(name, x.shape).is_fully_replicated:
+        found.append(f"{name} {tuple(x.shape)} {size / 2**20:.1f} MiB")
+    return found
+
+
+def path_name(path) -> str:
+  """`layers/0/mlp/up/kernel` of a jax key path."""
+  return "/".join(str(getattr(k, "key", getattr(k, "name", k))) for k in path)
