@@ -1,0 +1,199 @@
+"""What a row means: five row formats, recognised by their keys.
+
+A conversation is an optional system turn, then user and assistant in turn, the
+last one assistant. What breaks that is refused with the row's origin.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from alignjax.types import Example
+
+# Format -> the keys a row must have, tried in this order.
+FORMATS = {
+  "messages": ("messages",),
+  "sharegpt": ("conversations",),
+  "prompt/completion": ("prompt", "completion"),
+  "alpaca": ("instruction", "output"),
+  "text": ("text",),
+}
+_ROLES = ("system", "user", "assistant")
+_SHAREGPT = {
+  "system": "system",
+  "human": "user",
+  "user": "user",
+  "gpt": "assistant",
+  "assistant": "assistant",
+}
+
+
+def recognise(row: dict, origin: str) -> str:
+  """The name of a row's format, by its keys; see `FORMATS`.
+
+  Raises ValueError with the keys found and the legal sets.
+  """
+  for name, keys in FORMATS.items():
+    if all(key in row for key in keys):
+      return name
+  sets = "; ".join(f"{' + '.join(v)} ({k})" for k, v in FORMATS.items())
+  raise ValueError(
+    f"{origin}: cannot tell what this row is\n"
+    f"keys found: {', '.join(map(str, row)) or 'none'}\n"
+    f"legal sets of keys: {sets}"
+  )
+
+
+def example(row: dict, origin: str, format: str | None = None) -> Example:
+  """One row as an `Example`; keys the format does not use go to `fields`.
+
+  format: a key of `FORMATS`, None to recognise it. An Alpaca `input` follows
+    the instruction after a blank line. A `system` text beside an Alpaca or
+    ShareGPT row becomes the system turn. prompt/completion rows note the number
+    of turns that came from the prompt as `fields["prompt_turns"]`.
+
+  Raises ValueError naming origin, rule and remedy.
+  """
+  name = recognise(row, origin) if format is None else format
+  if name not in FORMATS:
+    raise ValueError(
+      f"unknown row format {name!r}; legal: {', '.join(FORMATS)}"
+    )
+  missing = [key for key in FORMATS[name] if key not in row]
+  if missing:
+    raise ValueError(
+      f"{origin}: a row of format {name!r} needs {', '.join(missing)}\n"
+      f"keys found: {', '.join(map(str, row)) or 'none'}"
+    )
+  used = set(FORMATS[name])
+  extra = {}
+  messages, text = [], ""
+  if name == "text":
+    text = _string(row["text"], "text", origin)
+    if not text.strip():
+      raise ValueError(f"{origin}: empty text; remove the row")
+  elif name == "messages":
+    messages = _turns(row["messages"], "role", "content", origin)
+  elif name == "sharegpt":
+    used.add("system")
+    messages = _system(row, origin)
+    messages += _turns(row["conversations"], "from", "value", origin)
+  elif name == "alpaca":
+    used |= {"input", "system"}
+    ask = _string(row["instruction"], "instruction", origin)
+    given = _string(row.get("input") or "", "input", origin)
+    if given.strip():
+      ask = f"{ask}\n\n{given}" if ask.strip() else given
+    answer = _string(row["output"], "output", origin)
+    messages = _system(row, origin)
+    messages += [_turn("user", ask), _turn("assistant", answer)]
+  else:
+    prompt = _side(row, "prompt", "user", origin)
+    messages = prompt + _side(row, "completion", "assistant", origin)
+    extra = {"prompt_turns": len(prompt)}
+  if name != "text":
+    _check(messages, origin)
+  fields = {k: v for k, v in row.items() if k not in used} | extra
+  return Example(tuple(messages), text, origin, fields)
+
+
+def examples(
+  rows: Iterable[tuple[dict, str]],
+  format: str | None = None,
+  counts: dict[str, int] | None = None,
+) -> Iterator[Example]:
+  """`example` of each (row, origin).
+
+  counts: where given, the number of rows of each format is added into it while
+    the rows go by, for a report.
+  """
+  for row, origin in rows:
+    name = recognise(row, origin) if format is None else format
+    made = example(row, origin, name)
+    if counts is not None:
+      counts[name] = counts.get(name, 0) + 1
+    yield made
+
+
+def _turn(role: str, content: str) -> dict:
+  return {"role": role, "content": content}
+
+
+def _string(value, key: str, origin: str) -> str:
+  if not isinstance(value, str):
+    raise ValueError(
+      f"{origin}: {key!r} must be a string, this is {type(value).__name__}: "
+      f"{repr(value)[:60]}"
+    )
+  try:
+    value.encode("utf-8")
+  except UnicodeEncodeError as e:
+    raise ValueError(
+      f"{origin}: {key!r} has half a surrogate pair at character {e.start}, "
+      "which is no text\nrepair or remove the row"
+    ) from e
+  return value
+
+
+def _system(row: dict, origin: str) -> list[dict]:
+  text = _string(row.get("system") or "", "system", origin)
+  return [_turn("system", text)] if text.strip() else []
+
+
+def _side(row: dict, key: str, role: str, origin: str) -> list[dict]:
+  if isinstance(row[key], str):
+    return [_turn(role, _string(row[key], key, origin))]
+  return _turns(row[key], "role", "content", origin)
+
+
+def _turns(value, who: str, what: str, origin: str) -> list[dict]:
+  if not isinstance(value, list | tuple) or not value:
+    raise ValueError(
+      f"{origin}: turns must be a non-empty list of {{{who!r}, {what!r}}}, "
+      f"this is {type(value).__name__}: {repr(value)[:60]}"
+    )
+  turns = []
+  for number, turn in enumerate(value):
+    if not isinstance(turn, dict) or who not in turn or what not in turn:
+      raise ValueError(
+        f"{origin}: turn {number} must have {who!r} and {what!r}, this is "
+        f"{repr(turn)[:80]}"
+      )
+    role = turn[who]
+    if role in ("tool", "function") or turn.get("tool_calls"):
+      raise ValueError(
+        f"{origin}: turn {number} is about tools, which are not supported yet\n"
+        "remove the row, or write the call and its result as plain text"
+      )
+    known = _SHAREGPT if who == "from" else dict(zip(_ROLES, _ROLES))
+    if not isinstance(role, str) or role not in known:
+      raise ValueError(
+        f"{origin}: unknown role {role!r} in turn {number}; "
+        f"legal: {', '.join(known)}"
+      )
+    content = _string(turn[what], f"turn {number} {what}", origin)
+    turns.append(_turn(known[role], content))
+  return turns
+
+
+def _check(messages: list[dict], origin: str) -> None:
+  roles = [m["role"] for m in messages]
+  turns = roles[1:] if roles[0] == "system" else roles
+  for number, role in enumerate(turns):
+    due = "assistant" if number % 2 else "user"
+    if role != due:
+      raise ValueError(
+        f"{origin}: turns are {', '.join(roles)}\n"
+        "the rule: system at most once and first, then user and assistant in "
+        f"turn; here {role!r} stands where {due!r} is due\n"
+        "merge neighbouring turns of one speaker, or remove the row"
+      )
+  if not turns or turns[-1] != "assistant":
+    raise ValueError(
+      f"{origin}: the last turn is {roles[-1]!r}, it must be 'assistant': "
+      "there is nothing to learn after it\n"
+      "remove the last turn or add the answer"
+    )
+  if not messages[-1]["content"].strip():
+    raise ValueError(
+      f"{origin}: empty completion: the last assistant turn has no text\n"
+      "write the answer or remove the row"
+    )

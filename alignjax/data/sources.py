@@ -1,0 +1,222 @@
+"""Rows from files: JSON Lines, JSON, Parquet, tensorflow-datasets, folders.
+
+A row is a plain dict; `formats` says what it means. Text is strict UTF-8 (a
+byte order mark is tolerated) and nothing is skipped: a row that cannot be read
+stops the run and is named.
+"""
+
+import gzip
+import itertools
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+_SUFFIXES = (
+  ".jsonl",
+  ".ndjson",
+  ".jsonl.gz",
+  ".ndjson.gz",
+  ".json",
+  ".json.gz",
+  ".parquet",
+)
+_SPLITS = ("train", "validation", "valid", "val", "dev", "eval", "test")
+# Cards that lie beside the data in a dataset folder.
+_CARDS = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json")
+
+
+def read(
+  path: str, *, split: str = "train", limit: int | None = None
+) -> Iterator[tuple[dict, str]]:
+  """Yields (row, origin) in the order of the source.
+
+  path: a file (.jsonl, .json, either one with .gz, .parquet), a folder of such
+    files with the split in their names, a tensorflow-datasets folder, or
+    `tfds:NAME[/CONFIG]`.
+  split: which part of a folder; tensorflow-datasets take slices as well, as in
+    `train[:10%]`.
+  limit: stop after so many rows.
+  origin: `file:line` of a text file, `file[index]` of another.
+
+  Raises FileNotFoundError where there is nothing to read, ValueError for a row
+  that is not a JSON object.
+  """
+  return itertools.islice(_rows(path, split), limit)
+
+
+def _rows(path: str, split: str) -> Iterator[tuple[dict, str]]:
+  if path.startswith("tfds:"):
+    return _read_tfds(path, split)
+  file = Path(path)
+  if not file.exists():
+    raise FileNotFoundError(_missing(file))
+  if not file.is_dir():
+    return _read_file(file)
+  if (file / "features.json").exists():
+    return _read_tfds(path, split)
+  files = _files_of(file, split)
+  return itertools.chain.from_iterable(map(_read_file, files))
+
+
+def _missing(file: Path) -> str:
+  folder = next(p for p in file.absolute().parents if p.is_dir())
+  names = sorted(p.name for p in folder.iterdir())
+  more = f" and {len(names) - 12} more" if len(names) > 12 else ""
+  return (
+    f"no such file or folder: {file}\n"
+    f"the nearest folder that exists is {folder}\n"
+    f"it holds: {', '.join(names[:12]) or 'nothing'}{more}"
+  )
+
+
+def _files_of(folder: Path, split: str) -> list[Path]:
+  """The data files of a folder that belong to `split`, sorted by name."""
+  found = {
+    p: set(re.split(r"[^a-z]+", str(p.relative_to(folder)).lower()))
+    for p in sorted(folder.rglob("*"))
+    if p.name.endswith(_SUFFIXES) and p.name not in _CARDS and p.is_file()
+  }
+  if not found:
+    raise FileNotFoundError(
+      f"no data files in the folder {folder}\n"
+      f"looked for: {', '.join(_SUFFIXES)}, or a tensorflow-datasets folder "
+      "(features.json)"
+    )
+  files = [p for p, words in found.items() if split in words]
+  if files:
+    return files
+  named = {s for words in found.values() for s in _SPLITS if s in words}
+  if split == "train" and not named:
+    return list(found)  # no file names a split: all of it is for training
+  raise FileNotFoundError(
+    f"no file of split {split!r} in the folder {folder}\n"
+    f"splits found: {', '.join(sorted(named)) or 'none'}; "
+    f"files: {', '.join(p.name for p in list(found)[:8])}"
+  )
+
+
+def _read_file(file: Path) -> Iterator[tuple[dict, str]]:
+  name = file.name.removesuffix(".gz")
+  if name.endswith((".jsonl", ".ndjson")):
+    return _read_lines(file)
+  if name.endswith(".json"):
+    return _read_json(file)
+  if name.endswith(".parquet"):
+    return _read_parquet(file)
+  raise ValueError(
+    f"{file}: cannot tell what kind of data this is from its name\n"
+    f"known endings: {', '.join(_SUFFIXES)}"
+  )
+
+
+def _open(file: Path):
+  return gzip.open(file, "rb") if file.name.endswith(".gz") else file.open("rb")
+
+
+def _read_lines(file: Path) -> Iterator[tuple[dict, str]]:
+  with _open(file) as lines:
+    # A binary file splits at b"\n" alone; str.splitlines would also cut at
+    # U+2028 and U+0085, which are legal inside a JSON string.
+    for number, line in enumerate(lines, 1):
+      origin = f"{file}:{number}"
+      text = _decode(line, origin, first=number == 1)
+      if text.strip():
+        yield _row(_parse(text, origin), origin), origin
+
+
+def _read_json(file: Path) -> Iterator[tuple[dict, str]]:
+  with _open(file) as f:
+    value = _parse(_decode(f.read(), str(file), first=True), str(file))
+  if isinstance(value, dict):
+    lists = [k for k, v in value.items() if isinstance(v, list)]
+    if len(lists) != 1:
+      raise ValueError(
+        f"{file}: an object with {len(lists)} lists ({', '.join(lists)}), "
+        "where one list of rows is expected\n"
+        "write the rows as a JSON list, or one object per line in a .jsonl file"
+      )
+    value = value[lists[0]]
+  if not isinstance(value, list):
+    raise ValueError(
+      f"{file}: holds {type(value).__name__}, where a list of rows is expected"
+    )
+  for index, row in enumerate(value):
+    origin = f"{file}[{index}]"
+    yield _row(row, origin), origin
+
+
+def _decode(data: bytes, origin: str, first: bool) -> str:
+  try:
+    return data.decode("utf-8-sig" if first else "utf-8")
+  except UnicodeDecodeError as e:
+    raise ValueError(
+      f"{origin}: not UTF-8: byte 0x{data[e.start]:02x} at offset {e.start}\n"
+      "convert the file to UTF-8 first (iconv -f latin1 -t utf-8, say)"
+    ) from e
+
+
+def _parse(text: str, origin: str):
+  try:
+    return json.loads(text)
+  except json.JSONDecodeError as e:
+    if origin.rpartition(":")[2].isdigit():
+      where, remedy = origin, "each line must be one whole JSON object"
+    else:
+      where, remedy = f"{origin}:{e.lineno}", "the file must be one JSON value"
+      if e.msg == "Extra data":
+        remedy += "; one object per line needs the ending .jsonl"
+    around = text[max(0, e.pos - 30) : e.pos + 30].strip()
+    raise ValueError(
+      f"{where}: bad JSON: {e.msg} at column {e.colno}\n"
+      f"near: {around!r}\n{remedy}"
+    ) from e
+
+
+def _row(value, origin: str) -> dict:
+  if not isinstance(value, dict):
+    raise ValueError(
+      f"{origin}: a row must be a JSON object, this is "
+      f"{type(value).__name__}: {repr(value)[:60]}"
+    )
+  return value
+
+
+def _read_parquet(file: Path) -> Iterator[tuple[dict, str]]:
+  import pyarrow
+  import pyarrow.parquet
+
+  try:
+    table = pyarrow.parquet.ParquetFile(file)
+  except pyarrow.ArrowInvalid as e:
+    raise ValueError(f"{file}: not a Parquet file: {e}") from e
+  index = itertools.count()
+  with table:
+    for part in table.iter_batches():
+      for row in part.to_pylist():
+        yield row, f"{file}[{next(index)}]"
+
+
+def _read_tfds(path: str, split: str) -> Iterator[tuple[dict, str]]:
+  import tensorflow_datasets as tfds
+
+  if path.startswith("tfds:"):
+    builder = tfds.builder(path.removeprefix("tfds:"))
+  else:
+    builder = tfds.builder_from_directory(path)
+  source = builder.as_data_source(split=split)
+  for index in range(len(source)):
+    yield _text(source[index]), f"{path}/{split}[{index}]"
+
+
+def _text(value):
+  """Bytes to str and arrays to lists, all the way down."""
+  if isinstance(value, dict):
+    return {k: _text(v) for k, v in value.items()}
+  if isinstance(value, bytes):
+    return value.decode("utf-8")
+  if hasattr(value, "tolist"):
+    return _text(value.tolist())
+  if isinstance(value, list | tuple):
+    return [_text(v) for v in value]
+  return value

@@ -1,0 +1,101 @@
+"""Text to ids and offsets, with control tokens only where they are meant."""
+
+import functools
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+# A code point for each stand-in of a control token (see `spell`); plane 16 is
+# for private use.
+_STAND_IN = 0x100000
+
+
+def control_tokens(tokenizer: Any) -> dict[str, int]:
+  """Text -> id of the tokens that steer a model: those marked special."""
+  added = tokenizer.backend_tokenizer.get_added_tokens_decoder()
+  return {t.content: i for i, t in added.items() if t.special and t.content}
+
+
+def control_pattern(tokenizer: Any) -> re.Pattern:
+  """Finds control tokens as the tokenizer does: leftmost, then longest."""
+  longest = sorted(control_tokens(tokenizer), key=len, reverse=True)
+  return re.compile("|".join(map(re.escape, longest)) or "(?!)")
+
+
+def spell(
+  tokenizer: Any, text: str, quoted: Sequence[tuple[int, int]] = ()
+) -> tuple[list[int], list[tuple[int, int]]]:
+  """Ids of `text` and the characters [start, end) each one covers.
+
+  quoted: spans that hold what looks like control tokens and is not: they become
+    ordinary tokens. Without them the ids are those of
+    `tokenizer(text, add_special_tokens=False)`.
+
+  All of the text is tokenised in one call, so merges never depend on where the
+  spans are. For that a twin of the tokenizer reads control tokens as ordinary
+  text, and the real ones are written as stand-ins it knows.
+  Raises ValueError where ordinary text still gives a control token.
+  """
+  if not quoted:
+    out = tokenizer(
+      text,
+      add_special_tokens=False,
+      return_offsets_mapping=True,
+      verbose=False,
+    )
+    return out["input_ids"], out["offset_mapping"]
+  twin, stand_ins = _twin(tokenizer)
+  pattern = control_pattern(tokenizer)
+  pieces, places, at = [], [], 0  # places: of each new character, in text
+  for start, end in [*sorted(quoted), (len(text), len(text))]:
+    for found in pattern.finditer(text, at, start):
+      pieces += [text[at : found.start()], stand_ins[found.group()]]
+      places += range(at, found.start() + 1)
+      at = found.end()
+    pieces.append(text[at:end])
+    places += range(at, end)
+    at = end
+  places.append(len(text))
+  out = twin.encode("".join(pieces), add_special_tokens=False)
+  known = control_tokens(tokenizer)
+  forged = set(out.ids) & set(known.values()) - {tokenizer.unk_token_id}
+  if forged:
+    raise ValueError(
+      "typed text gives the control token "
+      f"{tokenizer.convert_ids_to_tokens(min(forged))!r} in this tokenizer\n"
+      "remove that text from the row"
+    )
+  real = {twin.token_to_id(s): known[t] for t, s in stand_ins.items()}
+  ids = [real.get(i, i) for i in out.ids]
+  return ids, [(places[start], places[end]) for start, end in out.offsets]
+
+
+@functools.lru_cache(maxsize=2)  # a copy of a large vocabulary takes a second
+def _twin(tokenizer: Any) -> tuple[Any, dict[str, str]]:
+  """(tokenizer blind to its control tokens, control token -> stand-in)."""
+  from tokenizers import AddedToken, Tokenizer
+
+  state = json.loads(tokenizer.backend_tokenizer.to_str())
+  state |= {"truncation": None, "padding": None}
+  twin = Tokenizer.from_str(json.dumps(state))
+  twin.encode_special_tokens = True
+  added = tokenizer.backend_tokenizer.get_added_tokens_decoder()
+  stand_ins = {}
+  for i, token in added.items():
+    if token.special and token.content:
+      stand_ins[token.content] = chr(_STAND_IN + i)
+  twin.add_tokens(
+    [
+      AddedToken(
+        stand_ins[t.content],
+        normalized=False,
+        lstrip=t.lstrip,
+        rstrip=t.rstrip,
+        single_word=t.single_word,
+      )
+      for t in added.values()
+      if t.content in stand_ins
+    ]
+  )
+  return twin, stand_ins
