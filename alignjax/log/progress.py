@@ -5,7 +5,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Mapping
-from typing import SupportsFloat, TextIO
+from typing import Any, SupportsFloat
 
 import rich.console
 import rich.progress
@@ -16,7 +16,7 @@ PLAIN_EVERY_S = 5.0  # off a terminal, at most one progress line in this time
 class Progress:
   """Step, numbers and time left: a bar on a terminal, lines elsewhere."""
 
-  def __init__(self, stream: TextIO, total: int, start: int):
+  def __init__(self, stream: Any, total: int, start: int):
     self.stream, self.total = stream, total
     self.times = deque([], maxlen=50)  # (step, seconds), for the recent rate
     self.printed = -math.inf

@@ -4,8 +4,9 @@ import math
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from io import TextIOBase
 from pathlib import Path
-from typing import SupportsFloat, TextIO
+from typing import SupportsFloat
 
 import numpy as np
 from tensorboardX import SummaryWriter
@@ -44,7 +45,7 @@ class RunLog:
     start_step: int = 0,
     tensorboard: bool = True,
     wandb: dict | None = None,
-    stream: TextIO | None = None,
+    stream: TextIOBase | None = None,
   ):
     workdir = Path(workdir)
     if workdir.exists() and not workdir.is_dir():
@@ -95,8 +96,9 @@ class RunLog:
     self._append(self._metrics, row)
     if self._events is not None:
       # tensorboardX prints a warning into the progress for each NaN.
-      for name in numbers.keys() - set(bad):
-        self._events.add_scalar(name, numbers[name], row["step"])
+      for name, x in numbers.items():
+        if name not in bad:
+          self._events.add_scalar(name, x, row["step"])
     if self._wandb is not None:
       self._wandb.log(numbers, step=row["step"])
 
@@ -131,7 +133,7 @@ class RunLog:
     if self._wandb is not None:
       self._wandb.finish()
 
-  def _append(self, file: TextIO, row: dict) -> None:
+  def _append(self, file: TextIOBase, row: dict) -> None:
     file.write(line(row))
     file.flush()
 

@@ -36,7 +36,7 @@ STYLE = {
   "grid.linewidth": 0.6,
   "axes.axisbelow": True,
   "axes.formatter.limits": (-3, 5),
-  "axes.formatter.use_mathtext": False,
+  "axes.formatter.useoffset": False,
 }
 POINTS = 400  # more are averaged over runs of steps: the page must stay small
 
@@ -56,16 +56,19 @@ def draw(
     key: prefix of every id, different for each figure of a page.
   """
   with matplotlib.rc_context(STYLE):
-    figure = Figure(figsize=(5, 2.75), layout="constrained")
+    figure = Figure(figsize=(4.4, 2.5), layout="constrained")
     axes = figure.subplots()
     for curve, colour, dots in ((train, TRAIN, 2), (held, HELD, 40)):
       if curve is None:
         continue
       steps, values = thin(*curve)
       marker = "o" if np.isfinite(values).sum() <= dots else ""
-      axes.plot(steps, values, color=colour, lw=1.6, marker=marker, ms=4)
+      line = {"color": colour, "lw": 1.6, "marker": marker, "ms": 4}
+      axes.plot(steps, values, clip_on=False, **line)
     axes.set_xlim(0, max(last, 1) * 1.02)
-    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes.xaxis.set_major_locator(
+      MaxNLocator(6, steps=[1, 2, 5, 10], integer=True)
+    )
     axes.yaxis.set_major_locator(MaxNLocator(5))
     axes.grid(axis="y")
     axes.tick_params(length=0)
@@ -85,8 +88,8 @@ def thin(
   """
   size = -(-len(steps) // POINTS)
   x, y = np.asarray(steps, float), np.asarray(values, float)
-  fill = np.full(-len(x) % size if size else 0, np.nan)
-  x, y = (np.append(a, fill).reshape(-1, max(size, 1)) for a in (x, y))
+  fill = np.full(-len(x) % size, np.nan)
+  x, y = (np.append(a, fill).reshape(-1, size) for a in (x, y))
   finite = np.isfinite(y)
   count = finite.sum(axis=1)
   total = np.where(finite, y, 0).sum(axis=1)

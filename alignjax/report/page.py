@@ -44,7 +44,7 @@ p { margin: .2rem 0 0; }
 }
 .card, details { margin-bottom: .75rem; }
 dt { font-size: .8rem; }
-dd { margin: 0; font-size: 1.15rem; font-variant-numeric: tabular-nums; }
+dd { margin: 0; font-size: 1.05rem; font-variant-numeric: tabular-nums; }
 dd + dd { font-size: .8rem; }
 figcaption { display: flex; flex-wrap: wrap; gap: 0 1rem; font-size: .85rem; }
 figcaption b { color: var(--ink); margin-right: auto; }
@@ -58,7 +58,7 @@ svg { display: block; width: 100%; height: auto; }
 svg text { font-family: system-ui, sans-serif; }
 .text { white-space: pre-wrap; unicode-bidi: isolate; }
 .prompt { border-left: 3px solid var(--rule); padding-left: .7rem; }
-.prompt, .pair + .part { margin: .1rem 0 .8rem; }
+.prompt { margin: .1rem 0 .8rem; }
 .pair + .part { margin-top: .8rem; }
 summary { cursor: pointer; }
 details[open] > summary { margin-bottom: .7rem; }
@@ -67,7 +67,8 @@ table { border-collapse: collapse; width: 100%; overflow-wrap: normal; }
 th, td { text-align: left; vertical-align: top; padding: .3rem .9rem .3rem 0;
   border-top: 1px solid var(--rule); font-weight: normal; }
 th { white-space: nowrap; width: 1%; }
-td { overflow-wrap: anywhere; min-width: 12rem; }
+td { overflow-wrap: anywhere; min-width: 11rem; }
+.facts div { padding: .6rem .8rem; }
 tr:first-child > * { border-top: 0; }
 pre { margin: 0; font: 13px/1.45 ui-monospace, monospace; }
 """
@@ -98,7 +99,7 @@ PAGE = """<!doctype html>
 {% for curve in curves %}
 <figure>
 <figcaption><b>{{ curve.name }}</b>
-{% if curve.train %}<i>training</i>{% endif %}
+{% if curve.train and curve.held %}<i>training</i>{% endif %}
 {% if curve.held %}<i class="held">held-out</i>{% endif %}
 </figcaption>
 {{ curve.svg }}
@@ -115,7 +116,7 @@ PAGE = """<!doctype html>
 </div>
 {% endfor %}
 </dl>
-<h2>Curves</h2>
+<h2>Curves over steps</h2>
 {{ figures(curves) }}
 {% if thinned %}
 <p class="soft">Each point is a mean over {{ thinned }} logged steps.</p>

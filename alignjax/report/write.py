@@ -45,7 +45,7 @@ def write_report(workdir: str | Path) -> Path:
     facts=_facts(rows, config),
     curves=curves,
     more=more,
-    thinned=-(-len(rows) // POINTS) if len(rows) > POINTS else 0,
+    thinned=_thinned(rows),
     answers=_answers(workdir / "answers.json"),
     samples=_samples(read_metrics(samples)) if samples.exists() else [],
     config=json.dumps(config, indent=2, ensure_ascii=False) if config else "",
@@ -126,6 +126,12 @@ def _curves(rows: Sequence[dict]) -> tuple[list[dict], list[dict]]:
   )
 
 
+def _thinned(rows: Sequence[dict]) -> int:
+  """How many steps a point of the loss curve stands for, 0 for each its own."""
+  count = sum("loss" in row for row in rows)
+  return -(-count // POINTS) if count > POINTS else 0
+
+
 def _facts(rows: Sequence[dict], config: Mapping) -> list[dict]:
   facts = []
 
@@ -153,11 +159,11 @@ def _facts(rows: Sequence[dict], config: Mapping) -> list[dict]:
     ]
     if finite:
       best, step = min(finite)
-      first_to_last = f"{finite[0][0]:.4f} → {finite[-1][0]:.4f}"
-      say(label, first_to_last, f"best {best:.4f} at step {step:,}")
+      first_to_last = f"{finite[0][0]:.3f} → {finite[-1][0]:.3f}"
+      say(label, first_to_last, f"best {best:.3f} at step {step:,}")
   broken = [row["step"] for row in rows if row.get("nonfinite")]
   if broken:
-    say("Not finite", f"{len(broken):,} rows", f"first at step {broken[0]:,}")
+    say("Rows not finite", f"{len(broken):,}", f"first at step {broken[0]:,}")
   return facts
 
 

@@ -1,0 +1,216 @@
+import json
+import math
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from alignjax.report import write_report
+from alignjax.report.curves import POINTS, draw, thin
+
+HOSTILE = [
+  "<script>alert(1)</script>",
+  "</title></style></pre></div><script>alert(1)</script>",
+  "<img src=http://evil.example/x onerror=alert(1)>",
+  "\"' onmouseover=alert(1) {{ 7 * 7 }} {% raw %}",
+  "&lt;b&gt; <svg><a xlink:href='javascript:alert(1)'>",
+  "<link rel=stylesheet href=//evil.example> @import url(//evil.example)",
+]
+
+
+class Tags(HTMLParser):
+  """The tags and attributes that a browser would see, and the text."""
+
+  def __init__(self, page):
+    super().__init__()
+    self.tags, self.text = [], ""
+    self.feed(page)
+
+  def handle_starttag(self, tag, attributes):
+    self.tags.append((tag, dict(attributes)))
+
+  def handle_data(self, data):
+    self.text += data
+
+
+def write_folder(path, *, hostile="", steps=12):
+  """A finished run; `hostile` stands wherever a model or a user may write."""
+  rows = [{"step": 0, "eval/loss": 3.0}]
+  for step in range(1, steps + 1):
+    row = {"step": step, "loss": 3 - 0.1 * step, "lr": 1e-3, "grad_norm": 1.5}
+    row |= {"tokens": 100, "tokens_per_s": 50.0, "wall_s": 2.0 * step}
+    rows.append({**row, f"extra{hostile}": 1.0})
+  rows.append({"step": steps, "eval/loss": 2.5, "wall_s": 2.0 * steps})
+  config = {"name": f"sft {hostile}", "train": {"steps": 20}, "x": [hostile]}
+  run = {
+    "started": f"2024-01-01T00:00:00+00:00 {hostile}",
+    "packages": {"alignjax": f"0.1 {hostile}", hostile: "1"},
+    "devices": [hostile],
+  }
+  sample = {"name": f"fixed {hostile}", "prompt": f"capital? {hostile}"}
+  samples = [
+    {"step": step, **sample, "completion": f"Oslo {step} {hostile}"}
+    for step in range(40)
+  ]
+  answer = {name: f"{name} {hostile}" for name in ("prompt", "before", "after")}
+  answers = [{**answer, "reference": f"gold {hostile}"}, {"prompt": "bare"}]
+  for name, value in (
+    ("config.json", config),
+    ("run.json", run),
+    ("answers.json", answers),
+  ):
+    (path / name).write_text(json.dumps(value))
+  for name, lines in (("metrics.jsonl", rows), ("samples.jsonl", samples)):
+    (path / name).write_text("".join(json.dumps(r) + "\n" for r in lines))
+
+
+def report(path, **options):
+  write_folder(path, **options)
+  return write_report(path).read_text("utf-8")
+
+
+def test_the_summary_is_the_numbers_of_the_run(tmp_path):
+  page = report(tmp_path)
+  facts = re.findall(
+    r"<dt>(.*?)</dt><dd>(.*?)</dd>(?:\s*<dd[^>]*>(.*?)</dd>)?", page
+  )
+  assert facts == [
+    ("Steps", "12", "of 20"),
+    ("Trained tokens", "1,200", ""),
+    ("Wall time", "24 s", ""),
+    ("Tokens per second", "50", "median"),
+    ("Training loss", "2.900 → 1.800", "best 1.800 at step 12"),
+    ("Held-out loss", "3.000 → 2.500", "best 2.500 at step 12"),
+  ]
+  assert "<title>sft </title>" in page
+
+
+def test_everything_in_the_folder_is_on_the_page(tmp_path):
+  text = Tags(report(tmp_path)).text
+  for said in ("before", "after", "gold", "Oslo 0", "Oslo 39", "capital?"):
+    assert said in text
+  assert "28 more in samples.jsonl" in text  # 40 completions, 12 shown
+  assert text.count("(empty)") == 2  # the bare answer, before and after
+  for name in ("Loss", "Learning rate", "Gradient norm", "extra"):
+    assert f"<b>{name}</b>" in (tmp_path / "report.html").read_text()
+  assert '"steps": 20' in text and "packages.alignjax" in text
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_hostile_text_changes_no_tag(tmp_path, hostile):
+  (tmp_path / "a").mkdir()
+  (tmp_path / "b").mkdir()
+  tame = Tags(report(tmp_path / "a", hostile="tame"))
+  seen = Tags(report(tmp_path / "b", hostile=hostile))
+  assert [tag for tag, _ in seen.tags] == [tag for tag, _ in tame.tags]
+  names = {name for _, attributes in seen.tags for name in attributes}
+  assert names == {name for _, attributes in tame.tags for name in attributes}
+  assert not any(name.startswith("on") for name in names)
+  assert not {"script", "img", "link", "iframe"} & {t for t, _ in seen.tags}
+  assert seen.text.count(hostile) == tame.text.count("tame")
+
+
+def test_nothing_is_fetched(tmp_path):
+  page = report(tmp_path)
+  for tag, attributes in Tags(page).tags:
+    for name in ("src", "href", "xlink:href", "srcset", "data", "action"):
+      assert attributes.get(name, "#").startswith("#"), (tag, attributes)
+  assert "@import" not in page
+  assert all(r.startswith("#") for r in re.findall(r"url\(([^)]*)\)", page))
+  addresses = set(re.findall(r"\w+://[^\"'<> ]*", page))
+  assert all(a.startswith("http://www.w3.org/") for a in addresses)
+  assert (
+    re.findall(r"http://www.w3.org/", re.sub(r'xmlns(:\w+)?="[^"]*"', "", page))
+    == []
+  )
+  assert "default-src 'none'" in page
+
+
+def test_the_same_folder_gives_the_same_bytes(tmp_path):
+  first = report(tmp_path)
+  assert write_report(tmp_path).read_text("utf-8") == first
+
+
+def test_ids_are_unique_and_references_resolve(tmp_path):
+  page = report(tmp_path)
+  ids = re.findall(r'\bid="([^"]*)"', page)
+  assert len(ids) > 20 and len(ids) == len(set(ids))
+  used = re.findall(r'href="#([^"]*)"|url\(#([^)]*)\)', page)
+  assert used and {a or b for a, b in used} <= set(ids)
+
+
+def test_drawings_take_their_colours_from_the_page(tmp_path):
+  svg = draw("Loss", ([1, 2], [3.0, 2.0]), ([0], [3.1]), last=2, key="k")
+  fixed = set(re.findall(r"(?:stroke|fill): (#\w+)", svg))
+  assert fixed == set()
+  assert "var(--train)" in svg and "var(--held)" in svg
+  size = re.search(r"<svg[^>]*>", svg).group()
+  assert "viewBox" in size and "width" not in size and "height" not in size
+
+
+def test_thin_averages_neighbours_and_leaves_gaps():
+  few = thin([1, 2, 3], [1.0, math.nan, 3.0])
+  np.testing.assert_array_equal(few, [[1, 2, 3], [1, math.nan, 3]])
+  n = 2 * POINTS - 1  # pairs, and one alone
+  steps = list(range(1, n + 1))
+  values = [float(s) for s in steps]
+  values[0] = math.inf
+  values[2] = values[3] = math.nan
+  x, y = thin(steps, values)
+  assert len(x) == POINTS
+  assert list(x[:3]) == [1.5, 3.5, 5.5] and x[-1] == n
+  assert y[0] == 2 and math.isnan(y[1]) and y[2] == 5.5 and y[-1] == n
+
+
+def test_metrics_alone_are_enough(tmp_path):
+  rows = '{"step": 1, "loss": 2.0}\n{"step": 2, "loss": null, "nonfinite": ["l'
+  (tmp_path / "metrics.jsonl").write_text(rows)  # the last line cut short
+  page = write_report(tmp_path).read_text("utf-8")
+  assert f"<title>{tmp_path.name}</title>" in page
+  for heading in ("Answers", "Samples", "Configuration", "Environment"):
+    assert heading not in page
+
+
+def test_rows_that_are_not_finite_are_reported(tmp_path):
+  rows = [{"step": s, "loss": None, "nonfinite": ["loss"]} for s in (4, 5)]
+  lines = "".join(json.dumps(row) + "\n" for row in rows)
+  (tmp_path / "metrics.jsonl").write_text(lines)
+  page = write_report(tmp_path).read_text("utf-8")
+  assert "Rows not finite</dt><dd>2</dd>" in page and "first at step 4" in page
+  assert "Training loss" not in page
+
+
+def test_a_lone_surrogate_is_written(tmp_path):
+  assert "Oslo 3 ?" in report(tmp_path, hostile="\ud800")
+
+
+def test_a_long_run_keeps_the_page_small(tmp_path):
+  page = report(tmp_path, steps=5000)
+  assert len(page) < 200_000
+  assert "mean over 13 logged steps" in page
+
+
+def test_a_folder_without_metrics_is_an_error(tmp_path):
+  with pytest.raises(FileNotFoundError, match="no metrics.jsonl.*\n.*train"):
+    write_report(tmp_path)
+  (tmp_path / "metrics.jsonl").write_text("")
+  with pytest.raises(ValueError, match="no row"):
+    write_report(tmp_path)
+  assert not (tmp_path / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+  "name, text, said",
+  [
+    ("config.json", "{", "config.json is not JSON"),
+    ("run.json", "[]", "run.json must hold an object"),
+    ("answers.json", "{}", "answers.json must hold a list"),
+    ("answers.json", '["a"]', "must be an object\nits names: prompt, before"),
+  ],
+)
+def test_a_broken_file_is_named(tmp_path, name, text, said):
+  write_folder(tmp_path)
+  (tmp_path / name).write_text(text)
+  with pytest.raises(ValueError, match=said):
+    write_report(tmp_path)
