@@ -1,4 +1,4 @@
-"""Chat templates, and conversations as tokens with the trained spans marked.
+"""Conversations as tokens, with the trained spans marked.
 
 A trained span runs from the end of the generation prompt, where the model takes
 over, to the end-of-turn token inclusive; white space a template writes after it
@@ -6,231 +6,62 @@ is not trained. A token is trained if it covers a character of a span, so one
 that straddles the border of prompt and answer counts.
 """
 
-import datetime
-import json
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-import jinja2
-import jinja2.ext
-import jinja2.sandbox
 import numpy as np
 
-from alignjax.data.spelling import control_pattern, control_tokens, spell
-from alignjax.data.templates import BUILT_IN, NEEDS
+from alignjax.data.spelling import (
+  control_pattern,
+  control_tokens,
+  spare,
+  spell,
+)
+from alignjax.data.templates import BUILT_IN, Template, render
 from alignjax.types import Example, Row
 
 TRAIN_ON = ("assistant", "last", "completion", "all")
-
-# Stand-ins in rendered text: for control tokens that somebody typed, and for
-# the borders of a turn's content. Plane 15 is for private use.
-_TYPED = 0xF0000
-_START, _END = "\U000ffff0", "\U000ffff1"
-
-
-class Template(NamedTuple):
-  """A chat template, ready to render.
-
-  name: a built-in name, a file, or "tokenizer".
-  jinja: the compiled template.
-  tokens: bos_token, eos_token ... as the template sees them.
-  bos: put the tokenizer's beginning token first, where the tokenizer does so by
-    default (only for `plain`: a chat template writes its own).
-  end: text of the token that ends an assistant turn, None if there is none.
-  """
-
-  name: str
-  jinja: jinja2.Template
-  tokens: Mapping[str, str]
-  bos: bool
-  end: str | None
-
-
-class _Generation(jinja2.ext.Extension):
-  """`{% generation %}` blocks, which some templates carry, as plain text."""
-
-  tags = {"generation"}
-
-  def parse(self, parser):
-    next(parser.stream)
-    return parser.parse_statements(["name:endgeneration"], drop_needle=True)
-
-
-def load_template(name: str | None, tokenizer: Any) -> Template:
-  """The chat template `name` for this tokenizer.
-
-  name: None for the tokenizer's own, a built-in name (`templates.BUILT_IN`), or
-    a path to a .jinja file.
-
-  Raises ValueError where the tokenizer has none, where a built-in needs control
-  tokens it lacks, or for a template that does not compile; FileNotFoundError
-  for a file that is not there.
-  """
-  names = ", ".join(BUILT_IN)
-  if name is None:
-    source = tokenizer.chat_template
-    if isinstance(source, dict):
-      source = source.get("default")
-    if not source:
-      raise ValueError(
-        "the tokenizer has no chat template of its own\n"
-        f"choose one: {names}, or a path to a .jinja file"
-      )
-  elif name in BUILT_IN:
-    source = BUILT_IN[name]
-    _check_needs(name, tokenizer)
-  elif not name.endswith(".jinja"):
-    raise ValueError(
-      f"unknown chat template {name!r}\n"
-      f"built in: {names}; or a path to a .jinja file"
-    )
-  elif not Path(name).is_file():
-    raise FileNotFoundError(f"no such chat template: {name}; built in: {names}")
-  else:
-    source = Path(name).read_text("utf-8")
-  called = name or "tokenizer"
-  try:
-    jinja = _environment().from_string(source)
-  except jinja2.TemplateSyntaxError as e:
-    raise ValueError(
-      f"chat template {called}, line {e.lineno}: {e.message}"
-    ) from e
-  tokens = dict(tokenizer.special_tokens_map)
-  template = Template(called, jinja, tokens, name == "plain", None)
-  return template._replace(end=_end_token(tokenizer, template))
-
-
-def _check_needs(name: str, tokenizer: Any) -> None:
-  known = tokenizer.backend_tokenizer.get_added_tokens_decoder()
-  known = {t.content for t in known.values()}
-  lacking = [
-    need
-    for need in NEEDS[name]
-    if (getattr(tokenizer, need) if need.endswith("_token") else need)
-    not in known
-  ]
-  if lacking:
-    raise ValueError(
-      f"the chat template {name!r} needs {', '.join(lacking)}, which this "
-      f"tokenizer does not have\nits control tokens: "
-      f"{', '.join(list(control_tokens(tokenizer))[:12]) or 'none'}\n"
-      f"choose another template: {', '.join(BUILT_IN)}"
-    )
-
-
-def _environment() -> jinja2.Environment:
-  """The sandbox transformers renders in: same options, globals and filters."""
-  now = (
-    datetime.datetime.now()
-  )  # once, so that a run does not change its prompt
-
-  def raise_exception(message):
-    raise jinja2.TemplateError(message)
-
-  def tojson(
-    value, ensure_ascii=False, indent=None, separators=None, sort_keys=False
-  ):
-    return json.dumps(
-      value,
-      ensure_ascii=ensure_ascii,
-      indent=indent,
-      separators=separators,
-      sort_keys=sort_keys,
-    )
-
-  environment = jinja2.sandbox.ImmutableSandboxedEnvironment(
-    trim_blocks=True,
-    lstrip_blocks=True,
-    extensions=[_Generation, jinja2.ext.loopcontrols],
-  )
-  environment.filters["tojson"] = tojson
-  environment.globals["raise_exception"] = raise_exception
-  environment.globals["strftime_now"] = now.strftime
-  return environment
-
-
-def render(
-  template: Template, messages: Iterable[Mapping], prompt: bool = False
-) -> str:
-  """The text of a conversation.
-
-  prompt: end with the generation prompt, where an assistant turn would begin.
-  Raises ValueError with the template's own complaint.
-  """
-  try:
-    return template.jinja.render(
-      messages=[dict(m) for m in messages],
-      tools=None,
-      documents=None,
-      add_generation_prompt=prompt,
-      **template.tokens,
-    )
-  except jinja2.TemplateError as e:
-    raise ValueError(
-      f"the chat template {template.name} refuses these turns: {e}"
-    ) from e
-
-
-def _end_token(tokenizer: Any, template: Template) -> str | None:
-  """Renders a probe; the first added token after its answer ends a turn."""
-  probe = [
-    {"role": "user", "content": "A"},
-    {"role": "assistant", "content": _END},
-  ]
-  try:
-    tail = render(template, probe).rpartition(_END)[2].lstrip()
-  except ValueError:
-    return None
-  added = tokenizer.backend_tokenizer.get_added_tokens_decoder().values()
-  ends = [t.content for t in added if t.content and tail.startswith(t.content)]
-  return max(ends, key=len, default=None)
-
-
-def stop_ids(
-  tokenizer: Any, template: Template | None = None
-) -> tuple[int, ...]:
-  """Ids that end an answer: the tokenizer's end token, the template's."""
-  ids = [tokenizer.eos_token_id]
-  if template is not None and template.end is not None:
-    ids.append(tokenizer.convert_tokens_to_ids(template.end))
-  return tuple(dict.fromkeys(i for i in ids if i is not None))
 
 
 class _Chat:
   """A conversation whose typed control tokens are told from the template's.
 
-  `text` renders turns as the model is to see them; `quoted` are the spans of
-  the whole text that somebody typed and that look like control tokens.
+  full: its text as the model is to see it.
+  quoted: the spans of `full` that somebody typed and that look like control
+    tokens. They are rendered as private-use characters, then put back.
   """
 
   def __init__(self, messages, tokenizer, template, prompt=False):
     pattern = control_pattern(tokenizer)
+    names = list(control_tokens(tokenizer))
+    typed = "".join(m["content"] for m in messages)
+    self.start, self.end, *stand_ins = spare(typed, 2 + len(names))
     self.template, self.messages, self.typed = template, list(messages), {}
-    shown = template, self.messages, prompt
-    if any(pattern.search(m["content"]) for m in self.messages):
-      names = control_tokens(tokenizer)
-      stand_ins = {t: chr(_TYPED + i) for t, i in names.items()}
-      self.typed = {s: t for t, s in stand_ins.items()}
+    if pattern.search(typed):
+      self.typed = dict(zip(stand_ins, names))
+      hide = dict(zip(names, stand_ins))
       self.messages = [
-        m
-        | {"content": pattern.sub(lambda t: stand_ins[t.group()], m["content"])}
+        m | {"content": pattern.sub(lambda t: hide[t[0]], m["content"])}
         for m in self.messages
       ]
-    self.full, self.quoted, at = "", [], 0
-    for char in render(template, self.messages, prompt):
-      text = self.typed.get(char, char)
-      if char in self.typed:
-        self.quoted.append((at, at + len(text)))
-      at += len(text)
     self.full = self.text(self.messages, prompt)
-    if self.typed and self.full != render(*shown):
-      raise ValueError(
-        f"the chat template {template.name} acts on control tokens typed in a "
-        "turn, so they cannot be told from its own\nremove them from the row"
-      )
+    self.quoted = []
+    if self.typed:
+      if self.full != render(template, messages, prompt):
+        raise ValueError(
+          f"the chat template {template.name} acts on control tokens typed in "
+          "a turn, so they cannot be told from its own\n"
+          "remove them from the row"
+        )
+      at = 0
+      for char in render(template, self.messages, prompt):
+        size = len(self.typed.get(char, char))
+        if char in self.typed:
+          self.quoted.append((at, at + size))
+        at += size
 
   def text(self, messages, prompt=False):
+    """The text of some turns, typed control tokens put back."""
     shown = render(self.template, messages, prompt)
     return shown.translate(str.maketrans(self.typed)) if self.typed else shown
 
@@ -242,10 +73,10 @@ class _Chat:
     """
     content = self.messages[turn]["content"]
     text = content.strip()
-    marked = mark + text if mark == _START else text + mark
+    marked = mark + text if mark == self.start else text + mark
     messages = list(self.messages)
     messages[turn] = messages[turn] | {
-      "content": content.replace(text, marked, 1) if text else marked
+      "content": content.replace(text, marked, 1)
     }
     before, found, after = self.text(messages).partition(mark)
     return len(before) if found and before + after == self.full else None
@@ -334,8 +165,8 @@ def _span(chat: _Chat, turn: int, tokenizer: Any) -> tuple[int, int, bool]:
   # A template may write a turn otherwise than its generation prompt announces
   # (a thinking header, say): then the span starts with the content.
   own = chat.full.startswith(head)
-  start = len(head) if own else chat.border(turn, _START)
-  end = chat.border(turn, _END)
+  start = len(head) if own else chat.border(turn, chat.start)
+  end = chat.border(turn, chat.end)
   if start is None or end is None or start > end:
     raise ValueError(
       f"the chat template {chat.template.name} rewrites turn {turn}, so what "

@@ -14,12 +14,12 @@ _SPLIT = (
   _CONTRACTIONS + r"|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|\p{{N}}{digits}"
   r"| ?[^\s\p{{L}}\p{{N}}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
+_LLAMA3 = ("llama-bpe", "llama3", "llama-v3")
 # tokenizer.ggml.pre -> how text is cut before the merges.
 _PRE = {
   **dict.fromkeys(("gpt-2", "phi-2", "mpt", "olmo", "jina-v2-en"), "gpt2"),
   **dict.fromkeys(("smollm", "starcoder", "refact", "command-r"), "digits"),
-  **dict.fromkeys(("llama-bpe", "llama3", "llama-v3", "falcon3"), "llama3"),
-  **dict.fromkeys(("dbrx", "smaug-bpe"), "llama3"),
+  **dict.fromkeys((*_LLAMA3, "falcon3", "dbrx", "smaug-bpe"), "llama3"),
   **dict.fromkeys(("qwen2", "stablelm2", "deepseek-r1-qwen"), "qwen2"),
 }
 _NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED, _UNUSED, _BYTE = range(1, 7)
@@ -98,12 +98,12 @@ def _byte_level(meta: Mapping, vocabulary: dict, path) -> dict:
   merges = [tuple(m.split(" ", 1)) for m in meta["tokenizer.ggml.merges"]]
   return {
     "model": kinds.BPE(
-      vocab=vocabulary, merges=merges, ignore_merges=pre == "llama-bpe"
+      vocab=vocabulary, merges=merges, ignore_merges=pre in _LLAMA3
     ),
     "pre_tokenizer": steps,
     "normalizer": normalizers.NFC() if cut == "qwen2" else None,
     "decoder": decoders.ByteLevel(),
-    "bos": cut == "llama3" and pre != "dbrx",
+    "bos": pre in _LLAMA3,
   }
 
 

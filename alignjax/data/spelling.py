@@ -1,26 +1,36 @@
 """Text to ids and offsets, with control tokens only where they are meant."""
 
 import functools
+import itertools
 import json
 import re
 from collections.abc import Sequence
 from typing import Any
 
-# A code point for each stand-in of a control token (see `spell`); plane 16 is
-# for private use.
-_STAND_IN = 0x100000
+
+def added_tokens(tokenizer: Any) -> dict[int, Any]:
+  """id -> `tokenizers.AddedToken` of what is matched before the model runs."""
+  added = tokenizer.backend_tokenizer.get_added_tokens_decoder()
+  return {i: token for i, token in added.items() if token.content}
 
 
 def control_tokens(tokenizer: Any) -> dict[str, int]:
   """Text -> id of the tokens that steer a model: those marked special."""
-  added = tokenizer.backend_tokenizer.get_added_tokens_decoder()
-  return {t.content: i for i, t in added.items() if t.special and t.content}
+  added = added_tokens(tokenizer)
+  return {t.content: i for i, t in added.items() if t.special}
 
 
 def control_pattern(tokenizer: Any) -> re.Pattern:
   """Finds control tokens as the tokenizer does: leftmost, then longest."""
   longest = sorted(control_tokens(tokenizer), key=len, reverse=True)
   return re.compile("|".join(map(re.escape, longest)) or "(?!)")
+
+
+def spare(text: str, count: int) -> list[str]:
+  """`count` private-use characters (plane 16) that do not occur in `text`."""
+  used = set(text)
+  free = (c for c in map(chr, range(0x100000, 0x10FFFE)) if c not in used)
+  return list(itertools.islice(free, count))
 
 
 def spell(
@@ -45,7 +55,9 @@ def spell(
       verbose=False,
     )
     return out["input_ids"], out["offset_mapping"]
-  twin, stand_ins = _twin(tokenizer)
+  known = control_tokens(tokenizer)
+  stand_ins = dict(zip(known, spare(text, len(known))))
+  twin = _twin(tokenizer, tuple(stand_ins.values()))
   pattern = control_pattern(tokenizer)
   pieces, places, at = [], [], 0  # places: of each new character, in text
   for start, end in [*sorted(quoted), (len(text), len(text))]:
@@ -58,7 +70,6 @@ def spell(
     at = end
   places.append(len(text))
   out = twin.encode("".join(pieces), add_special_tokens=False)
-  known = control_tokens(tokenizer)
   forged = set(out.ids) & set(known.values()) - {tokenizer.unk_token_id}
   if forged:
     raise ValueError(
@@ -72,30 +83,25 @@ def spell(
 
 
 @functools.lru_cache(maxsize=2)  # a copy of a large vocabulary takes a second
-def _twin(tokenizer: Any) -> tuple[Any, dict[str, str]]:
-  """(tokenizer blind to its control tokens, control token -> stand-in)."""
+def _twin(tokenizer: Any, stand_ins: tuple[str, ...]) -> Any:
+  """The tokenizer, blind to its control tokens, knowing their stand-ins."""
   from tokenizers import AddedToken, Tokenizer
 
   state = json.loads(tokenizer.backend_tokenizer.to_str())
   state |= {"truncation": None, "padding": None}
   twin = Tokenizer.from_str(json.dumps(state))
   twin.encode_special_tokens = True
-  added = tokenizer.backend_tokenizer.get_added_tokens_decoder()
-  stand_ins = {}
-  for i, token in added.items():
-    if token.special and token.content:
-      stand_ins[token.content] = chr(_STAND_IN + i)
+  special = [t for t in added_tokens(tokenizer).values() if t.special]
   twin.add_tokens(
     [
       AddedToken(
-        stand_ins[t.content],
+        stand_in,
         normalized=False,
-        lstrip=t.lstrip,
-        rstrip=t.rstrip,
-        single_word=t.single_word,
+        lstrip=token.lstrip,
+        rstrip=token.rstrip,
+        single_word=token.single_word,
       )
-      for t in added.values()
-      if t.content in stand_ins
+      for token, stand_in in zip(special, stand_ins)
     ]
   )
-  return twin, stand_ins
+  return twin

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from alignjax.data.templates import CHATML
+from alignjax.data.templates import BUILT_IN
 
 _FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
 
@@ -71,7 +71,7 @@ def byte_tokenizer() -> Any:
       "bos_token": "<|bos|>",
       "eos_token": "<|im_end|>",
     },
-    chat_template=CHATML,
+    chat_template=BUILT_IN["chatml"],
   )
 
 
