@@ -49,7 +49,7 @@ def environment() -> dict:
       made["packages"][name] = metadata.version(name)
     except metadata.PackageNotFoundError:
       continue
-  root = Path(__file__).resolve().parent.parent
+  root = Path(__file__).resolve().parents[2]
   if (root / ".git").exists():
     try:
       made["commit"] = _git(root, "rev-parse", "HEAD")
