@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import alignjax
 from alignjax.log import (
   RunLog,
   environment,
@@ -322,7 +323,7 @@ def test_environment_names_versions_and_no_machine(monkeypatch):
   assert made["packages"]["numpy"] == np.__version__
   assert made["packages"].keys() >= {"jax", "flax", "optax", "alignjax"}
   assert made["started"].endswith("+00:00")
-  if (Path(__file__).parent.parent / ".git").exists():
+  if (Path(alignjax.__path__[0]).parent / ".git").exists():
     assert len(made["commit"]) == 40 and isinstance(made["dirty"], bool)
   assert "private" not in json.dumps(made)
   assert "/home/me" not in json.dumps(made)
