@@ -200,11 +200,20 @@ def _read_parquet(file: Path) -> Iterator[tuple[dict, str]]:
 def _read_tfds(path: str, split: str) -> Iterator[tuple[dict, str]]:
   import tensorflow_datasets as tfds
 
-  if path.startswith("tfds:"):
-    builder = tfds.builder(path.removeprefix("tfds:"))
-  else:
-    builder = tfds.builder_from_directory(path)
-  source = builder.as_data_source(split=split)
+  try:
+    if path.startswith("tfds:"):
+      name = path.removeprefix("tfds:")
+      builder = tfds.builder(name, file_format="array_record")
+    else:
+      builder = tfds.builder_from_directory(path)
+    source = builder.as_data_source(split=split)
+  except Exception as e:  # the package raises many kinds, with long lists
+    reason = str(e).strip().split("\n")[0][:160] or type(e).__name__
+    raise FileNotFoundError(
+      f"{path}, split {split!r}: tensorflow-datasets cannot open it\n{reason}\n"
+      "data sets are read from disk as array_record: prepare one first with\n"
+      "  tfds.builder(NAME, file_format='array_record').download_and_prepare()"
+    ) from e
   for index in range(len(source)):
     yield _text(source[index]), f"{path}/{split}[{index}]"
 
