@@ -1,0 +1,170 @@
+"""Real models: from a folder, the hub or a GGUF file, and back to a folder."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from alignjax.data.gguf import tokenizer_from_gguf
+from alignjax.data.tokenizer import load_tokenizer, save_tokenizer
+from alignjax.models.config import ModelConfig
+from alignjax.models.families import config_from_hf
+from alignjax.models.gguf_io import load_gguf
+from alignjax.models.lm import LM
+from alignjax.models.weights import (
+  Place,
+  check_dtype,
+  load_safetensors,
+  save_safetensors,
+)
+
+# All that is fetched from the hub: no pickles, no code.
+WANTED = (
+  "config.json",
+  "generation_config.json",
+  "model*.safetensors",
+  "model.safetensors.index.json",
+  "tokenizer*.json",
+  "tokenizer.model",
+  "special_tokens_map.json",
+  "added_tokens.json",
+  "vocab.json",
+  "merges.txt",
+  "chat_template.*",
+)
+HUB_NAME = r"[\w-][\w.-]*(/[\w-][\w.-]*)?"
+
+
+def load(
+  path: str | Path,
+  *,
+  revision: str | None = None,
+  dtype: str = "float32",
+  place: Place | None = None,
+) -> tuple[LM, dict, Any]:
+  """(lm, parameters, tokenizer) of a pretrained model.
+
+  path: a Hugging Face folder, a .gguf file, or a name on the hub, of which
+    `revision` is a branch, tag or commit. The tokenizer is None where a folder
+    has none.
+  dtype: of the parameters, and of the returned lm's arithmetic.
+  place: (path, shape) → sharding of each parameter, None for the default
+    device.
+  """
+  check_dtype(dtype)
+  found = locate(path, revision)
+  if found.is_file():
+    config, params = load_gguf(found, place, dtype)
+    tokenizer = tokenizer_from_gguf(found)
+  else:
+    config = read_config(found)
+    # Before the weights: a wrong tokenizer is known in a second.
+    tokenizer = load_tokenizer(found)
+    params = load_safetensors(found, config, place, dtype)
+  check_tokenizer(tokenizer, config, path)
+  return LM(config, dtype=dtype), params, tokenizer
+
+
+def export(
+  folder: str | Path,
+  lm: LM,
+  params: dict,
+  tokenizer: Any,
+  dtype: str = "float32",
+) -> None:
+  """Writes a folder that transformers loads unchanged.
+
+  Weights, config, and, unless it is None, the tokenizer with its template.
+  """
+  save_safetensors(params, lm.config, Path(folder), dtype)
+  if tokenizer is not None and jax.process_index() == 0:
+    save_tokenizer(tokenizer, folder)
+
+
+def locate(path: str | Path, revision: str | None = None) -> Path:
+  """The local folder or GGUF file that `path` means; fetches hub names."""
+  local = Path(path).expanduser()
+  if local.is_dir() or (local.is_file() and local.suffix == ".gguf"):
+    return local
+  if local.is_file():
+    raise ValueError(
+      f"{path} is a file; a model is a Hugging Face folder, a .gguf file or a "
+      "hub name."
+    )
+  name = str(path)
+  if not re.fullmatch(HUB_NAME, name) or local.suffix in (".gguf", ".json"):
+    raise FileNotFoundError(
+      f"There is no folder or file {path}, and it is no hub name "
+      "(OWNER/NAME).\nA model is a Hugging Face folder, a .gguf file or a hub "
+      "name."
+    )
+  return _fetch(name, revision)
+
+
+def _fetch(name: str, revision: str | None) -> Path:
+  import huggingface_hub
+
+  try:
+    folder = huggingface_hub.snapshot_download(
+      name,
+      revision=revision,
+      allow_patterns=list(WANTED),
+      ignore_patterns=["*/*"],
+    )
+  except Exception as error:  # of many kinds, over three libraries
+    at = "" if revision is None else f" at revision {revision!r}"
+    reason = str(error).strip().split("\n")[0][:200] or type(error).__name__
+    raise FileNotFoundError(
+      f"There is no folder {name} here, and fetching it from the hub{at} "
+      f"failed: {reason}\n"
+      "Check the name and the network (HF_TOKEN for gated models), or give a "
+      "local folder or .gguf file."
+    ) from error
+  return Path(folder)
+
+
+def read_config(folder: Path) -> ModelConfig:
+  """The config of a Hugging Face folder, all its stop tokens included."""
+  config = config_from_hf(_read_json(folder / "config.json"))
+  file = folder / "generation_config.json"
+  if not file.is_file():
+    return config
+  # Chat models name more stop tokens here than in config.json.
+  more = _read_json(file).get("eos_token_id")
+  more = [] if more is None else more if isinstance(more, list) else [more]
+  return config.replace(eos=tuple(dict.fromkeys((*config.eos, *more))))
+
+
+def _read_json(file: Path) -> dict:
+  if not file.is_file():
+    adapter = (file.parent / "adapter_config.json").is_file()
+    raise FileNotFoundError(
+      f"{file.parent} has no {file.name}"
+      + (
+        "; it is an adapter: merge it into its base model first."
+        if adapter
+        else ", so it is no Hugging Face model folder."
+      )
+    )
+  try:
+    value = json.loads(file.read_text("utf-8"))
+  except ValueError as error:
+    raise ValueError(f"{file} is not JSON: {error}") from None
+  if not isinstance(value, dict):
+    raise ValueError(f"{file} is not a JSON object.")
+  return value
+
+
+def check_tokenizer(
+  tokenizer: Any, config: ModelConfig, origin: str | Path
+) -> None:
+  """ValueError where a token id has no row in the embedding."""
+  if tokenizer is not None and len(tokenizer) > config.vocab:
+    raise ValueError(
+      f"{origin}: the tokenizer has {len(tokenizer)} tokens, the model's "
+      f"vocabulary {config.vocab}.\n"
+      "Use the tokenizer the model was trained with, or a model with rows for "
+      "the added tokens."
+    )
