@@ -36,6 +36,18 @@ def tokenizer_from_gguf(path: str | Path) -> Any:
   kind = meta.get("tokenizer.ggml.model")
   if kind is None:
     return None
+  needed = {"gpt2": ("tokens", "merges"), "llama": ("tokens", "scores")}
+  if kind not in needed:
+    raise ValueError(
+      f"{path}: tokenizer of kind {kind!r}; known kinds: gpt2, llama\n"
+      "load the model from its Hugging Face folder"
+    )
+  for key in needed[kind]:
+    if f"tokenizer.ggml.{key}" not in meta:
+      raise ValueError(
+        f"{path}: a tokenizer of kind {kind!r} without tokenizer.ggml.{key}\n"
+        "load the model from its Hugging Face folder"
+      )
   tokens = meta["tokenizer.ggml.tokens"]
   types = meta.get("tokenizer.ggml.token_type") or [_NORMAL] * len(tokens)
   names = {}
@@ -53,13 +65,8 @@ def tokenizer_from_gguf(path: str | Path) -> Any:
   vocabulary = {token: index for index, token in enumerate(tokens)}
   if kind == "gpt2":
     parts = _byte_level(meta, vocabulary, path)
-  elif kind == "llama":
-    parts = _sentence_piece(meta, vocabulary, types, names)
   else:
-    raise ValueError(
-      f"{path}: tokenizer of kind {kind!r}; known kinds: gpt2, llama\n"
-      "load the model from its Hugging Face folder"
-    )
+    parts = _sentence_piece(meta, vocabulary, types, names)
   bos = meta.get("tokenizer.ggml.add_bos_token", parts.pop("bos"))
   return build(
     parts.pop("model"),
