@@ -149,7 +149,7 @@ def make(
   wanted = [p for p in signature if p != "params"]
   if sorted(options) != sorted(wanted):
     raise ValueError(
-      f"optim.options of {name} are {', '.join(wanted)}; "
+      f"Options of optim.{name} are {', '.join(wanted)}; "
       f"the config gives {', '.join(options) or 'none'}."
     )
   matched(params, no_decay, "optim.no_decay")

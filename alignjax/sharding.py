@@ -99,15 +99,14 @@ class Placement:
 
   def param(self, path: str, shape: Sequence[int]) -> NamedSharding:
     """The sharding of one parameter."""
-    for pattern, axes in self.params:
-      if re.fullmatch(pattern, path):
-        break
-    else:
+    rule = next((r for r in self.params if re.fullmatch(r[0], path)), None)
+    if rule is None:
       raise ValueError(
         f"No sharding rule matches parameter {path} {tuple(shape)}.\n"
         "Add a (regex, axes) pair to config.sharding.params; "
         "() replicates it."
       )
+    pattern, axes = rule
     if len(axes) > len(shape):
       raise ValueError(
         f"Rule {pattern!r} names {len(axes)} axes; {path} has shape "
@@ -141,6 +140,26 @@ class Placement:
       lambda path, x: self.param(path_name(path), x.shape), tree
     )
 
+  def like(self, tree, params):
+    """Shardings of a tree that mirrors `params` inside (a training state).
+
+    A leaf whose path ends in a parameter's path, and has its shape, lies as it
+    does (Adam's moments); the others are replicated.
+    """
+    shapes = {
+      path_name(path): x.shape
+      for path, x in jax.tree_util.tree_flatten_with_path(params)[0]
+    }
+
+    def one(path, x):
+      keys = path_name(path).split("/")
+      for name in ("/".join(keys[i:]) for i in range(len(keys))):
+        if shapes.get(name) == x.shape:
+          return self.param(name, x.shape)
+      return self.replicated
+
+    return jax.tree_util.tree_map_with_path(one, tree)
+
   def left_whole(self, tree, floor: int) -> list[str]:
     """Parameters of at least `floor` bytes that every device holds whole."""
     if self.mesh.size == 1:
@@ -152,6 +171,14 @@ class Placement:
       if size >= floor and self.param(name, x.shape).is_fully_replicated:
         found.append(f"{name} {tuple(x.shape)} {size / 2**20:.1f} MiB")
     return found
+
+
+def put(tree, sharding: NamedSharding):
+  """Host arrays onto the mesh; each host places what its devices address."""
+  return jax.tree.map(
+    lambda x: jax.make_array_from_callback(x.shape, sharding, lambda i: x[i]),
+    tree,
+  )
 
 
 def path_name(path) -> str:

@@ -181,12 +181,11 @@ def make_train_step(
 
 def make_eval_step(
   stats: Stats, objectives: Mapping[str, Objective]
-) -> Callable[[State, Batch, dict], dict[str, Terms]]:
-  """(state, batch, sums) → sums + this batch's terms; forward only."""
+) -> Callable[[State, Batch], dict[str, Terms]]:
+  """(state, batch) → the batch's summed terms; forward only."""
 
-  def eval_step(state, batch, sums):
+  def eval_step(state, batch):
     params = merge(state.params, state.frozen)
-    terms = terms_of(stats, objectives, params, batch)
-    return jax.tree.map(jnp.add, sums, terms)
+    return terms_of(stats, objectives, params, batch)
 
   return eval_step

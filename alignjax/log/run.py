@@ -57,8 +57,10 @@ class RunLog:
     # Before rows are cut: a missing package must cost nothing.
     self._wandb = None if wandb is None else _start_wandb(workdir, wandb)
     kept = cut(workdir / "metrics.jsonl", start_step)
+    cut(workdir / "evaluations.jsonl", start_step)
     cut(workdir / "samples.jsonl", start_step)
     self._metrics = open(workdir / "metrics.jsonl", "a", **TEXT)
+    self._evaluations = open(workdir / "evaluations.jsonl", "a", **TEXT)
     self._samples = open(workdir / "samples.jsonl", "a", **TEXT)
     before = kept[-1].get("wall_s", 0.0) if kept else 0.0
     self._began = time.monotonic() - before
@@ -73,7 +75,9 @@ class RunLog:
     self._progress = Progress(stream or sys.stderr, total_steps, start_step)
 
   def write(self, step: int, values: Mapping[str, SupportsFloat]) -> None:
-    """Appends one row of metrics; `wall_s` (seconds of training) is added.
+    """Appends a step's row to metrics.jsonl; one row a step.
+
+    `wall_s`, seconds of training, is added.
 
     A number that is not finite is written as null and its name listed under
     "nonfinite", so that every line is valid JSON.
@@ -81,6 +85,9 @@ class RunLog:
     Raises:
       ValueError: a value is named as one of the row's own fields.
     """
+    self._write(self._metrics, step, values, "")
+
+  def _write(self, file: TextIOBase, step: int, values: Mapping, prefix: str):
     taken = [name for name in RESERVED if name in values]
     if taken:
       raise ValueError(
@@ -93,18 +100,22 @@ class RunLog:
     if bad:
       row["nonfinite"] = bad
     row["wall_s"] = round(time.monotonic() - self._began, 3)
-    self._append(self._metrics, row)
+    self._append(file, row)
     if self._events is not None:
       # tensorboardX prints a warning into the progress for each NaN.
       for name, x in numbers.items():
         if name not in bad:
-          self._events.add_scalar(name, x, row["step"])
+          self._events.add_scalar(prefix + name, x, row["step"])
     if self._wandb is not None:
-      self._wandb.log(numbers, step=row["step"])
+      shown = {prefix + name: x for name, x in numbers.items()}
+      self._wandb.log(shown, step=row["step"])
 
   def evaluation(self, step: int, values: Mapping[str, SupportsFloat]) -> None:
-    """Appends a row of held-out metrics: `write` with "eval/" before names."""
-    self.write(step, {f"eval/{name}": x for name, x in values.items()})
+    """Appends held-out metrics to evaluations.jsonl.
+
+    As `write`; TensorBoard and W&B show the names after "eval/".
+    """
+    self._write(self._evaluations, step, values, "eval/")
 
   def text(self, step: int, name: str, samples: Sequence[dict]) -> None:
     """Appends sampled completions, each with "prompt" and "completion"."""
@@ -127,6 +138,7 @@ class RunLog:
     """Flushes and closes every file; the log takes no more rows."""
     self._progress.close()
     self._metrics.close()
+    self._evaluations.close()
     self._samples.close()
     if self._events is not None:
       self._events.close()

@@ -87,6 +87,45 @@ class LM:
     )
     return x
 
+  def empty_cache(self, rows: int, slots: int) -> tuple:
+    """A KV cache of zeros, in `dtype`: see `Transformer`."""
+    c = self.config
+    whole = c.depth // c.period
+
+    def one(n):
+      shape = (n, rows, slots, c.kv_heads, c.head_size)
+      return jnp.zeros(shape, self.dtype), jnp.zeros(shape, self.dtype)
+
+    stacked = tuple(one(whole) for _ in range(c.period if whole else 0))
+    tail = tuple(one(1) for _ in range(c.depth - whole * c.period))
+    return stacked, tail
+
+  def extend(
+    self,
+    weights: Params,
+    tokens: Int[Array, "B L"],
+    positions: Int[Array, "B L"],
+    documents: Int[Array, "B L"],
+    key_positions: Int[Array, "B S"],
+    key_documents: Int[Array, "B S"],
+    slot: Int[Array, ""],
+    cache: tuple,
+  ) -> tuple[Float[Array, "B L D"], tuple]:
+    """Hidden states of new tokens, and the cache with theirs at `slot`.
+
+    weights: parameters after `cast`, so that a decoding loop casts them once.
+    """
+    return self.module.apply(
+      {"params": weights},
+      tokens,
+      positions,
+      documents,
+      key_positions,
+      key_documents,
+      slot,
+      cache,
+    )
+
   def head(self, params: Params) -> Float[Array, "V D"]:
     """The readout matrix, in `dtype`."""
     head = params["embed" if self.config.tied else "head"]

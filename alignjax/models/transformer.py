@@ -105,7 +105,9 @@ class Attention(nn.Module):
       q, k = rotate(q, *turn), rotate(k, *turn)
     q, k, v = (self.constrain(a, n) for a, n in zip((q, k, v), HEAD_NAMES))
     if cache is not None:
-      cache, k, v = write(cache, k, v, stream["slot"])
+      cache, held = write(cache, k, v, stream["slot"])
+      if stream["key_positions"].shape[1] != x.shape[1]:
+        k, v = held
     see = visible(
       stream["positions"],
       stream["key_positions"],
@@ -141,7 +143,7 @@ def write(cache, k, v, slot):
   )
   k = jax.lax.dynamic_index_in_dim(keys, layer, 0, keepdims=False)
   v = jax.lax.dynamic_index_in_dim(values, layer, 0, keepdims=False)
-  return (keys, values, layer), k, v
+  return (keys, values, layer), (k, v)
 
 
 class Mlp(nn.Module):
@@ -219,9 +221,10 @@ class Period(nn.Module):
 class Transformer(nn.Module):
   """tokens, positions, documents [B, L] → final hidden states [B, L, D].
 
-  cache: None, or (per-period caches, per-tail caches) of (keys, values
-  [n, B, C, K, N]); then `key_positions` and `key_documents` [B, C] describe
-  its slots, this call's tokens included, and `slot` is where they start.
+  cache: None, or (caches of the period's blocks, of the tail's) of (keys,
+  values [n, B, C, K, N]); this call's are written from `slot` on. Attention is
+  over the keys that `key_positions` and `key_documents` describe: L of them
+  are this call's own (training, prefill), C of them the cache's slots (decode).
   """
 
   config: ModelConfig
@@ -239,8 +242,8 @@ class Transformer(nn.Module):
     tokens: Int[Array, "B L"],
     positions: Int[Array, "B L"],
     documents: Int[Array, "B L"],
-    key_positions: Int[Array, "B C"],
-    key_documents: Int[Array, "B C"],
+    key_positions: Int[Array, "B S"],
+    key_documents: Int[Array, "B S"],
     slot: Int[Array, ""],
     cache: tuple | None,
   ):

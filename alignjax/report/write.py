@@ -17,27 +17,29 @@ FIRST = {
   "grad_norm": "Gradient norm",
   "tokens_per_s": "Tokens per second",
 }
-NOT_DRAWN = ("step", "tokens", "wall_s", "nonfinite")
+NOT_DRAWN = ("step", "tokens", "wall_s", "nonfinite", "epoch", "step_s")
 SAMPLES = 12  # completions shown for a prompt; the file has all of them
 
 
 def write_report(workdir: str | Path) -> Path:
   """Writes report.html from what lies in a run folder; returns its path.
 
-  Reads metrics.jsonl and, where present, config.json, run.json, samples.jsonl
-  and answers.json: a list of `{"prompt", "before", "after"}`, "reference"
-  optional. Held-out metrics are the rows' "eval/..." names; `tokens` is
-  counted per row. The same folder gives the same bytes.
+  Reads metrics.jsonl and, where present, evaluations.jsonl, samples.jsonl,
+  config.json and run.json; `tokens` is counted per row. The same folder gives
+  the same bytes.
 
   Raises:
     FileNotFoundError: no metrics.jsonl.
     ValueError: metrics.jsonl without a row, or a file that is not JSON.
   """
   workdir = Path(workdir)
-  rows = _rows(workdir / "metrics.jsonl")
+  rows = _rows(workdir / "metrics.jsonl") + [
+    {k if k == "step" else f"eval/{k}": v for k, v in row.items()}
+    for row in _lines(workdir / "evaluations.jsonl")
+  ]
   config = _json(workdir / "config.json", {})
   run = _json(workdir / "run.json", {})
-  samples = workdir / "samples.jsonl"
+  samples = _lines(workdir / "samples.jsonl")
   curves, more = _curves(rows)
   page = render(
     title=str(config.get("name") or workdir.resolve().name),
@@ -46,8 +48,8 @@ def write_report(workdir: str | Path) -> Path:
     curves=curves,
     more=more,
     thinned=_thinned(rows),
-    answers=_answers(workdir / "answers.json"),
-    samples=_samples(read_metrics(samples)) if samples.exists() else [],
+    answers=_answers(samples),
+    samples=_samples(samples),
     config=json.dumps(config, indent=2, ensure_ascii=False) if config else "",
     environment=_flat(run),
   )
@@ -88,14 +90,20 @@ def _json(path: Path, absent: Mapping | Sequence) -> dict | list:
   return value
 
 
-def _answers(path: Path) -> list[dict]:
-  names = ("prompt", "before", "after", "reference")
-  answers = _json(path, [])
-  if not all(isinstance(answer, dict) for answer in answers):
-    raise ValueError(
-      f"{path}: every answer must be an object\nits names: {', '.join(names)}"
-    )
-  return [{n: str(answer.get(n) or "") for n in names} for answer in answers]
+def _lines(path: Path) -> list[dict]:
+  return read_metrics(path) if path.exists() else []
+
+
+def _answers(samples: Sequence[dict]) -> list[dict]:
+  """Each prompt's first and last completion, where they are of two steps."""
+  found: dict[tuple, dict] = {}
+  for row in samples:
+    text = {n: str(row.get(n) or "") for n in ("prompt", "reference")}
+    key = (row.get("name"), text["prompt"])
+    answer = found.setdefault(key, text | {"first": row["step"]})
+    answer.setdefault("before", str(row.get("completion") or ""))
+    answer |= {"after": str(row.get("completion") or ""), "last": row["step"]}
+  return [a for a in found.values() if a["first"] != a["last"]]
 
 
 def _curve(rows: Sequence[dict], name: str):

@@ -1,0 +1,251 @@
+"""The command line: `alignjax train | generate | chat | export`.
+
+Commands are dispatched by hand and import what they need when they run, so
+that help costs nothing.
+"""
+
+import argparse
+import os
+import sys
+import traceback
+from pathlib import Path
+
+USAGE = """usage: alignjax COMMAND [options]
+
+  train     --config FILE[:words] --workdir DIR [--config.KEY=VALUE ...]
+            [--profile]       train; the same command continues a run
+  generate  --model PATH --prompt TEXT ...     answer prompts
+  chat      --model PATH                       talk to a model
+  export    --workdir DIR --out FOLDER         write a Hugging Face folder
+
+Every command takes --help, and --debug for a full traceback.
+"""
+
+ERROR_LINES = 5
+
+
+def main(argv: list[str] | None = None) -> int:
+  """Runs one command; returns the exit status (0, 1 error, 2 usage)."""
+  argv = list(sys.argv[1:] if argv is None else argv)
+  debug = "--debug" in argv
+  argv = [a for a in argv if a != "--debug"]
+  if not argv or argv[0] in ("-h", "--help", "help"):
+    print(USAGE)
+    return 0 if argv else 2
+  command = COMMANDS.get(argv[0])
+  if command is None:
+    print(
+      f"error: no command {argv[0]!r}; one of {', '.join(COMMANDS)}.",
+      file=sys.stderr,
+    )
+    return 2
+  try:
+    command(argv[1:])
+  except KeyboardInterrupt:
+    return 130
+  except Exception as error:
+    if debug:
+      traceback.print_exc()
+    else:
+      print(_brief(error), file=sys.stderr)
+    return 1
+  return 0
+
+
+def _brief(error: Exception) -> str:
+  """An error in at most five lines."""
+  # str() of a KeyError is its argument's repr.
+  text = str(error.args[0] if isinstance(error, KeyError) else error)
+  lines = [line for line in text.strip().splitlines() if line.strip()]
+  meant = isinstance(
+    error, ValueError | OSError | ImportError | FloatingPointError
+  )
+  head = "error" if meant else f"error ({type(error).__name__})"
+  if not meant:
+    lines = [*lines[: ERROR_LINES - 1], "Run again with --debug to see where."]
+  return f"{head}: " + "\n  ".join(lines[:ERROR_LINES])
+
+
+def train(argv: list[str]) -> None:
+  """`alignjax train`."""
+  if "--help" in argv or "-h" in argv:
+    print(
+      "usage: alignjax train --config FILE[:words] --workdir DIR "
+      "[--config.KEY=VALUE ...] [--profile] [--debug]\n\n"
+      "Trains as the config says. The folder keeps config, metrics, samples,\n"
+      "checkpoints and report.html; the same command continues a run."
+    )
+    return
+  from absl import flags
+  from ml_collections import config_flags
+
+  config_path = _value(argv, "--config").split(":")[0]
+  if not config_path:
+    raise ValueError("train needs --config FILE (see configs/).")
+  file = Path(config_path)
+  if not file.is_file():
+    raise FileNotFoundError(
+      f"No config file {config_path}.\nConfigs are python files with "
+      "get_config(); those of the project are in configs/."
+    )
+  # Configs import their shared blocks as `configs.common`.
+  sys.path[:0] = [str(file.resolve().parent.parent), str(file.resolve().parent)]
+  values = flags.FlagValues()
+  config = config_flags.DEFINE_config_file(
+    "config", flag_values=values, lock_config=True
+  )
+  flags.DEFINE_string("workdir", "", "folder of the run", flag_values=values)
+  flags.DEFINE_boolean("profile", False, "write a trace", flag_values=values)
+  try:
+    rest = values(["alignjax train", *argv])[1:]
+  except (AttributeError, KeyError, TypeError, flags.Error) as error:
+    raise ValueError(_config_error(error)) from error
+  if rest:
+    raise ValueError(f"{rest[0]!r} is not an option of train.")
+  if not values["workdir"].value:
+    raise ValueError("train needs --workdir DIR, the folder of the run.")
+  quiet()
+  from alignjax.train import train as run
+
+  report = run(
+    config.value, Path(values["workdir"].value), profile=values["profile"].value
+  )
+  print(report)
+
+
+def _value(argv: list[str], flag: str) -> str:
+  """The value of `--flag value` or `--flag=value`, "" where it is not given."""
+  for i, a in enumerate(argv):
+    if a.startswith(flag + "="):
+      return a[len(flag) + 1 :]
+    if a == flag and i + 1 < len(argv):
+      return argv[i + 1]
+  return ""
+
+
+def _config_error(error: Exception) -> str:
+  text = str(error.args[0] if error.args else error).strip().strip("'\"")
+  return f"{text}\nOptions are --config.KEY=VALUE with the keys of the config."
+
+
+def quiet() -> None:
+  """Library chatter off; warnings that matter are messages of ours."""
+  os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+  os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+  import absl.logging
+
+  absl.logging.set_verbosity(absl.logging.ERROR)
+
+
+def sampling_options(parser: argparse.ArgumentParser) -> None:
+  """Options that generate and chat share."""
+  add = parser.add_argument
+  add("--model", required=True, help="folder, .gguf file or hub name")
+  add("--revision", default=None, help="of a hub name")
+  add("--template", default=None, help="built-in name or .jinja file")
+  add("--max-tokens", type=int, default=128)
+  add("--temperature", type=float, default=0.0, help="0 = greedy")
+  add("--top-k", type=int, default=0, help="0 = all")
+  add("--top-p", type=float, default=1.0)
+  add("--min-p", type=float, default=0.0)
+  add("--seed", type=int, default=0)
+  add("--dtype", default="float32")
+
+
+def _generator(a, samples: int):
+  """(messages lists → completions) of a model on this machine."""
+  quiet()
+  from alignjax.data.templates import load_template
+  from alignjax.generate import make_generator
+  from alignjax.pretrained import load
+
+  lm, params, tokenizer = load(a.model, revision=a.revision, dtype=a.dtype)
+  if tokenizer is None:
+    raise ValueError(f"{a.model} has no tokenizer.json; copy it there.")
+  generate = make_generator(
+    lm,
+    tokenizer,
+    load_template(a.template, tokenizer),
+    max_tokens=a.max_tokens,
+    temperature=a.temperature,
+    top_k=a.top_k,
+    top_p=a.top_p,
+    min_p=a.min_p,
+    samples=samples,
+    seed=a.seed,
+  )
+  return lambda conversations: generate(params, conversations)
+
+
+def generate(argv: list[str]) -> None:
+  """`alignjax generate`."""
+  parser = argparse.ArgumentParser("alignjax generate")
+  sampling_options(parser)
+  parser.add_argument("--prompt", action="append", required=True)
+  parser.add_argument("--n", type=int, default=1, help="samples a prompt")
+  a = parser.parse_args(argv)
+  answers = _generator(a, a.n)(
+    [[{"role": "user", "content": text}] for text in a.prompt]
+  )
+  for text, completions in zip(a.prompt, answers):
+    for c in completions:
+      mean = sum(c.logps) / max(len(c.logps), 1)
+      end = "" if c.stopped else "  [cut at --max-tokens]"
+      print(f"> {text}\n{c.text}{end}\n  ({mean:.3f} nats a token)")
+
+
+def chat(argv: list[str]) -> None:
+  """`alignjax chat`."""
+  parser = argparse.ArgumentParser("alignjax chat")
+  sampling_options(parser)
+  parser.add_argument("--system", default="", help="system message")
+  a = parser.parse_args(argv)
+  answer = _generator(a, 1)
+  turns = [{"role": "system", "content": a.system}] if a.system else []
+  print("An empty line or Ctrl-D ends the conversation.", file=sys.stderr)
+  while True:
+    try:
+      text = input("> ").strip()
+    except EOFError:
+      return
+    if not text:
+      return
+    turns.append({"role": "user", "content": text})
+    reply = answer([turns])[0][0].text
+    print(reply)
+    turns.append({"role": "assistant", "content": reply})
+
+
+def export(argv: list[str]) -> None:
+  """`alignjax export`."""
+  parser = argparse.ArgumentParser("alignjax export")
+  source = parser.add_mutually_exclusive_group(required=True)
+  source.add_argument("--workdir", help="a run: its newest checkpoint")
+  source.add_argument("--model", help="folder, .gguf file or hub name")
+  parser.add_argument("--out", required=True, help="folder to write")
+  parser.add_argument("--dtype", default="float32", help="of the weights")
+  a = parser.parse_args(argv)
+  quiet()
+  from alignjax.pretrained import export as write
+  from alignjax.pretrained import load
+
+  if a.model:
+    lm, params, tokenizer = load(a.model)
+  else:
+    from alignjax.build import trained
+
+    lm, params, tokenizer = trained(Path(a.workdir))
+  write(Path(a.out), lm, params, tokenizer, dtype=a.dtype)
+  print(a.out)
+
+
+COMMANDS = {
+  "train": train,
+  "generate": generate,
+  "chat": chat,
+  "export": export,
+}
+
+
+if __name__ == "__main__":
+  sys.exit(main())

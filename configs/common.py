@@ -1,0 +1,139 @@
+"""Blocks that configs share. Every default lives here or in a config."""
+
+from ml_collections import ConfigDict
+
+# Regex on the parameter path → mesh axes of its last dimensions.
+PARAMS = (
+  ("embed|head", ("tensor", "fsdp")),
+  (".*/attention/query/kernel", ("fsdp", "tensor", None)),
+  (".*/attention/(key|value)/kernel", ("fsdp", "tensor", None)),
+  (".*/attention/out/kernel", ("tensor", None, "fsdp")),
+  (".*/mlp/(gate|up)/kernel", ("fsdp", "tensor")),
+  (".*/mlp/down/kernel", ("tensor", "fsdp")),
+  (".*(scale|bias)|positions", ()),
+)
+
+ROWS = ("data", "fsdp")
+ACTIVATIONS = {
+  "hidden": (ROWS, None, None),
+  "query": (ROWS, None, "tensor", None),
+  "key": (ROWS, None, "tensor", None),
+  "value": (ROWS, None, "tensor", None),
+  "mlp": (ROWS, None, "tensor"),
+  "logits": (ROWS, None, "tensor"),
+}
+
+
+def words(arg: str, legal: tuple[str, ...]) -> set[str]:
+  """The comma-separated words after `config.py:`, checked."""
+  given = {w for w in arg.split(",") if w}
+  unknown = sorted(given - set(legal))
+  if unknown:
+    raise ValueError(
+      f"Config argument {unknown[0]!r} is unknown; "
+      f"after the colon may stand {', '.join(legal)} (comma-separated)."
+    )
+  return given
+
+
+def base() -> ConfigDict:
+  """What every experiment has."""
+  c = ConfigDict()
+  c.seed = 0
+  c.mesh = (-1, 1, 1)  # data, fsdp, tensor; -1 = all devices that are left
+  c.model = ConfigDict(
+    dict(
+      path="",  # folder, GGUF file or hub name; "" = random weights of preset
+      preset="",
+      revision="",  # of a hub name
+      dtype="float32",  # of activations; parameters stay float32
+      remat="none",  # none | full | dots
+      chunk=128,  # tokens of a row whose logits exist at one time
+    )
+  )
+  c.data = ConfigDict(
+    dict(
+      train=source("suite", "train"),
+      eval=source("suite", "heldout", limit=64),
+      template="",  # "" = the tokenizer's own
+      train_on="assistant",  # assistant | last | completion | all
+      max_length=512,  # tokens
+      too_long="drop",  # drop | truncate | error
+    )
+  )
+  c.optim = ConfigDict(
+    dict(
+      name="adamw",
+      lr=1e-5,
+      schedule="cosine",
+      warmup=10,  # steps
+      end=0.1,  # final learning rate as a part of lr
+      clip=1.0,  # global gradient norm; 0 = never
+      weight_decay=0.0,
+      no_decay=(".*(scale|bias)",),  # path regexes
+      lr_factors=(),  # (path regex, factor)
+      frozen=(),  # path regexes
+      # Options of each optimizer; those of optim.name are read.
+      adamw=dict(b1=0.9, b2=0.95, eps=1e-8),
+      adafactor=dict(decay=0.8, min_size=128),
+      lion=dict(b1=0.9, b2=0.99),
+      muon=dict(b1=0.9, b2=0.95, eps=1e-8, beta=0.95),
+      sgd=dict(momentum=0.9),
+    )
+  )
+  c.train = ConfigDict(
+    dict(
+      steps=100,
+      batch=8,  # rows of a step, over all devices and microbatches
+      accumulate=1,  # microbatches a step
+      eval_every=20,  # steps; 0 = only before and after
+    )
+  )
+  c.checkpoint = ConfigDict(
+    dict(
+      every=50,  # steps; 0 = only at the end
+      keep=2,  # the last ones
+      keep_every=0,  # steps whose checkpoints are kept for good; 0 = none
+    )
+  )
+  c.sample = ConfigDict(
+    dict(
+      prompts=(),  # () = the first prompts of data.eval
+      every=50,  # steps; 0 = only before and after
+      count=3,  # prompts
+      max_tokens=48,
+      temperature=0.0,
+    )
+  )
+  c.log = ConfigDict(dict(tensorboard=True, wandb=""))  # W&B project
+  c.sharding = ConfigDict(dict(params=PARAMS, activations=ACTIVATIONS))
+  return c
+
+
+def source(path: str, split: str, limit: int = 0) -> ConfigDict:
+  """Rows of a file, folder, `tfds:name` or the built-in `suite`."""
+  return ConfigDict(dict(path=path, split=split, limit=limit, format=""))
+
+
+def tiny(c: ConfigDict) -> ConfigDict:
+  """A run of under a minute on a CPU: small random model, built-in data."""
+  c.model.path, c.model.preset = "", "tiny"
+  c.data.train = source("suite", "train", limit=256)
+  c.data.eval = source("suite", "heldout", limit=32)
+  c.data.max_length = 256
+  c.optim.lr, c.optim.warmup = 1e-3, 5
+  c.train.steps, c.train.batch = 40, 8
+  c.checkpoint.every = 20
+  c.sample.every, c.sample.max_tokens = 20, 16
+  return c
+
+
+def replicated_kv(c: ConfigDict) -> ConfigDict:
+  """Key/value heads on every device, where they do not divide."""
+  c.sharding.params = tuple(
+    (regex, ("fsdp", None, None) if "key|value" in regex else axes)
+    for regex, axes in c.sharding.params
+  )
+  for name in ("key", "value"):
+    c.sharding.activations[name] = (ROWS, None, None, None)
+  return c
