@@ -90,12 +90,22 @@ def _bare(text: str) -> str:
   return _plain(text).strip("\"'`*.,;:!? \u201c\u201d")
 
 
+def _gold(answer: str) -> str:
+  """The answer, bare; it must not be empty then."""
+  gold = _bare(answer)
+  if not gold:
+    raise ValueError(
+      f"answer is {answer!r}; the metric needs a word or a number in it"
+    )
+  return gold
+
+
 def _exact_match(text: str, answer: str) -> bool:
-  return _bare(text) == _bare(answer)
+  return _bare(text) == _gold(answer)
 
 
 def _contains(text: str, answer: str) -> bool:
-  phrase = re.escape(_bare(answer))
+  phrase = re.escape(_gold(answer))
   return re.search(rf"(?<!\w){phrase}(?!\w)", _plain(text)) is not None
 
 
@@ -114,7 +124,7 @@ def _last_number(text: str) -> Decimal | None:
 
 
 def _label(text: str, answer: str) -> bool:
-  gold = _bare(answer)
+  gold = _gold(answer)
   family = next((labels for labels in _FAMILIES if gold in labels), None)
   if family is None:
     legal = ", ".join(label for labels in _FAMILIES for label in labels)
@@ -122,8 +132,8 @@ def _label(text: str, answer: str) -> bool:
       f"answer is {answer!r}; the metric label knows only {legal}\n"
       "use exact_match for labels of your own"
     )
-  words = re.findall(r"\w+", _plain(text))
-  return next((word for word in words if word in family), None) == gold
+  first = next((w for w in _words(_plain(text)) if w in family), None)
+  return first == gold
 
 
 def _json_match(text: str, answer: str) -> bool:
@@ -147,9 +157,13 @@ def _canonical(text: str) -> str | None:
 
 
 def _rouge_l(text: str, answer: str) -> float:
-  ours, gold = (re.findall(r"\w+", _plain(side)) for side in (text, answer))
+  ours, gold = _words(_plain(text)), _words(_gold(answer))
   common = _common_subsequence(ours, gold)
   return 2 * common / (len(ours) + len(gold)) if common else 0.0
+
+
+def _words(text: str) -> list[str]:
+  return re.findall(r"\w+", text)
 
 
 def _common_subsequence(a: Sequence[str], b: Sequence[str]) -> int:

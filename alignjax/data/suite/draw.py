@@ -6,6 +6,9 @@ SHA-256 does neither.
 
 import hashlib
 from collections.abc import Collection, Iterable, Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
 
 # One key in six is held out.
 _SHARE = 6
@@ -25,16 +28,16 @@ def side(key: str) -> str:
   return "heldout" if digest("split", key) % _SHARE == 0 else "train"
 
 
-def pick(options: Sequence, *parts: object):
+def pick(options: Sequence[T], *parts: object) -> T:
   """One of the options, chosen by the parts."""
   return options[digest("pick", *parts) % len(options)]
 
 
-def other(options: Iterable, avoid: Collection, *parts: object):
+def other(options: Iterable[T], avoid: Collection[T], *parts: object) -> T:
   """One of the options that is not to be avoided, chosen by the parts."""
   return pick([o for o in options if o not in avoid], *parts)
 
 
-def shuffle(items: Iterable, *parts: object) -> list:
+def shuffle(items: Iterable[T], *parts: object) -> list[T]:
   """The items in an order chosen by the parts, not by their own order."""
   return sorted(items, key=lambda item: digest("shuffle", *parts, item))

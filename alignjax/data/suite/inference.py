@@ -71,8 +71,8 @@ _SCENES = (
   ),
   (
     "{n} forgot to bring an umbrella.",
-    "{n} does not have an umbrella.",
-    "{n} is holding an umbrella.",
+    "{n} did not bring an umbrella.",
+    "{n} remembered the umbrella.",
     "{n} got wet in the rain.",
   ),
   (
@@ -124,7 +124,7 @@ _SCENES = (
     "{n} danced at the party.",
   ),
   (
-    "{n} is the mother of twins.",
+    "{n} is a parent of twins.",
     "{n} has children.",
     "{n} has no children.",
     "The twins are girls.",
@@ -175,11 +175,12 @@ CLUSTERS = (
     "inference",
     "label",
     (
-      '{premise} Can we conclude that "{hypothesis}"? Answer yes, no or maybe.',
+      "{premise} Does it follow that this is true? {hypothesis} Answer yes, no "
+      "or maybe.",
       "Premise: {premise}\nHypothesis: {hypothesis}\nIs the hypothesis true? "
       "Answer yes, no or maybe.",
-      'Suppose this is true: "{premise}" Is this then true as well: '
-      '"{hypothesis}" Say yes, no or maybe.',
+      "Suppose this is true: {premise} Is this then true as well? "
+      "{hypothesis} Say yes, no or maybe.",
     ),
     inference,
   ),

@@ -153,7 +153,7 @@ CLUSTERS = (
       'Do these two sentences mean the same? "{first}" "{second}" Answer yes '
       "or no.",
       "Sentence 1: {first}\nSentence 2: {second}\nSame meaning, yes or no?",
-      'Is "{second}" another way of saying "{first}"? Answer yes or no.',
+      "Compare these two. {first} {second} Are they paraphrases, yes or no?",
     ),
     paraphrase,
   ),

@@ -27,16 +27,16 @@ _POSITIVE = (
   "The {x} made my whole week.",
   "I cannot praise the {x} enough.",
   "The {x} was worth every penny.",
-  "I did not want the {x} to end, and I left with a smile.",
+  "Thinking of the {x} still makes me smile.",
   "Everyone in my family adored the {x}.",
   "I had low hopes for the {x}, but it turned out to be superb.",
   "It is hard to find a fault with the {x}.",
-  "The {x} was charming, and I will be back.",
+  "The {x} was charming, and I want more.",
   "A truly excellent {x}, the best in years.",
   "The {x} was a pleasant surprise.",
   "Five stars for the {x}; it was brilliant.",
   "I was never bored with the {x}, which was a joy.",
-  "The {x} was lovely and the staff were very kind.",
+  "The {x} was lovely and full of nice touches.",
 )
 
 _NEGATIVE = (
@@ -48,16 +48,16 @@ _NEGATIVE = (
   "The {x} ruined my whole week.",
   "I cannot think of one good thing to say about the {x}.",
   "The {x} was overpriced and disappointing.",
-  "I could not wait for the {x} to end, and I left angry.",
+  "Thinking of the {x} still makes me angry.",
   "Everyone in my family disliked the {x}.",
   "I had high hopes for the {x}, but it turned out to be awful.",
   "It is hard to find anything to like about the {x}.",
-  "The {x} was boring, and I will never be back.",
+  "The {x} was boring, and I want my money back.",
   "A truly terrible {x}, the worst in years.",
   "The {x} was an unpleasant surprise.",
   "One star for the {x}; it was a mess.",
   "I regret that I paid for the {x}, which was dull.",
-  "The {x} was poor and the staff were very rude.",
+  "The {x} was poor and full of mistakes.",
 )
 
 

@@ -25,7 +25,7 @@ def sorting() -> Iterator[Instance]:
       items = shuffle(_WORDS, key)[:size]
       ordered, what, how = sorted(items), "words", "in alphabetical order"
     else:
-      items = shuffle(range(1, 100), key)[:size]
+      items = shuffle(range(1 + index % 7, 100, 7), key)[:size]
       ordered, what = sorted(items), "numbers"
       how = pick(("from smallest to largest", "from largest to smallest"), key)
       if how == "from largest to smallest":
@@ -81,8 +81,8 @@ CLUSTERS = (
     (
       'How many times does the word "{word}" appear in this list: {items}?',
       'Count the word "{word}" in: {items}. Answer with a number.',
-      "{items}\nHow often is {word} in the list above?",
-      "List: {items}\nGive the number of entries equal to {word}.",
+      '{items}\nHow often is "{word}" in the list above?',
+      'List: {items}\nGive the number of entries that are "{word}".',
     ),
     counting,
   ),

@@ -95,20 +95,19 @@ _PLURALS = tuple(
     "wife=wives life=lives wolf=wolves shelf=shelves half=halves calf=calves "
     "loaf=loaves thief=thieves sheep=sheep deer=deer series=series "
     "species=species crisis=crises analysis=analyses basis=bases "
-    "thesis=theses phenomenon=phenomena criterion=criteria bacterium=bacteria "
-    "city=cities baby=babies lady=ladies story=stories party=parties "
-    "country=countries family=families puppy=puppies cherry=cherries "
-    "berry=berries fly=flies butterfly=butterflies library=libraries "
-    "army=armies enemy=enemies monkey=monkeys donkey=donkeys key=keys "
-    "valley=valleys toy=toys boy=boys box=boxes fox=foxes bus=buses/busses "
-    "class=classes glass=glasses dress=dresses church=churches watch=watches "
-    "match=matches bench=benches branch=branches brush=brushes dish=dishes "
-    "wish=wishes bush=bushes potato=potatoes tomato=tomatoes hero=heroes "
-    "echo=echoes piano=pianos photo=photos radio=radios zoo=zoos roof=roofs "
-    "chef=chefs cliff=cliffs cat=cats dog=dogs house=houses horse=horses "
-    "tree=trees book=books river=rivers apple=apples bridge=bridges "
-    "orange=oranges prize=prizes garden=gardens teacher=teachers "
-    "window=windows policeman=policemen postman=postmen "
+    "thesis=theses bacterium=bacteria  city=cities baby=babies lady=ladies "
+    "story=stories party=parties  country=countries family=families "
+    "puppy=puppies cherry=cherries  berry=berries fly=flies "
+    "butterfly=butterflies library=libraries  army=armies enemy=enemies "
+    "monkey=monkeys donkey=donkeys key=keys  valley=valleys toy=toys boy=boys "
+    "box=boxes fox=foxes bus=buses/busses  class=classes glass=glasses "
+    "dress=dresses church=churches watch=watches  match=matches bench=benches "
+    "branch=branches brush=brushes dish=dishes  wish=wishes bush=bushes "
+    "potato=potatoes tomato=tomatoes hero=heroes  piano=pianos photo=photos "
+    "radio=radios zoo=zoos roof=roofs  chef=chefs cliff=cliffs cat=cats "
+    "dog=dogs house=houses horse=horses  tree=trees book=books river=rivers "
+    "apple=apples bridge=bridges  orange=oranges prize=prizes garden=gardens "
+    "teacher=teachers  window=windows policeman=policemen postman=postmen "
     "grandchild=grandchildren tax=taxes lunch=lunches beach=beaches "
     "witness=witnesses boss=bosses"
   ).split()
@@ -121,7 +120,7 @@ _PASTS = tuple(
     "go=went see=saw eat=ate drink=drank give=gave take=took come=came "
     "run=ran sing=sang swim=swam begin=began ring=rang write=wrote ride=rode "
     "drive=drove rise=rose break=broke speak=spoke steal=stole choose=chose "
-    "freeze=froze wake=woke wear=wore bear=bore tear=tore know=knew grow=grew "
+    "freeze=froze wear=wore bear=bore tear=tore know=knew grow=grew "
     "throw=threw blow=blew fly=flew draw=drew buy=bought bring=brought "
     "think=thought catch=caught teach=taught fight=fought seek=sought "
     "feel=felt keep=kept sleep=slept sweep=swept weep=wept leave=left "
@@ -130,12 +129,12 @@ _PASTS = tuple(
     "hear=heard make=made say=said pay=paid send=sent spend=spent lend=lent "
     "bend=bent build=built win=won sit=sat have=had do=did forget=forgot "
     "get=got shoot=shot become=became hide=hid bite=bit fall=fell shake=shook "
-    "mistake=mistook swear=swore stick=stuck dig=dug hang=hung/hanged "
-    "strike=struck swing=swung cut=cut put=put hit=hit hurt=hurt shut=shut "
-    "cost=cost let=let set=set walk=walked play=played stop=stopped "
-    "carry=carried study=studied try=tried plan=planned open=opened "
-    "like=liked dance=danced cry=cried jump=jumped hope=hoped answer=answered "
-    "travel=travelled/traveled visit=visited"
+    "mistake=mistook swear=swore stick=stuck dig=dug  strike=struck "
+    "swing=swung cut=cut put=put hit=hit hurt=hurt shut=shut  let=let set=set "
+    "walk=walked play=played stop=stopped  carry=carried study=studied "
+    "try=tried plan=planned open=opened  like=liked dance=danced cry=cried "
+    "jump=jumped hope=hoped answer=answered  travel=travelled/traveled "
+    "visit=visited"
   ).split()
 )
 
@@ -211,7 +210,8 @@ def rhymes() -> Iterator[Instance]:
     strangers = [w for line in _RHYMES if line is not family for w in line]
     for word in family:
       gold = pick([w for w in family if w != word], word, "gold")
-      wrong, spare = shuffle(strangers, word)[:2]
+      wrong = pick(strangers, word, "wrong")
+      spare = other(strangers, (wrong,), word, "spare")
       options = ", ".join(shuffle((gold, wrong, spare), word, "options"))
       slots = {"word": word, "options": options}
       yield Instance(f"rhymes {index}", slots, (gold,), wrong)
@@ -224,8 +224,7 @@ CLUSTERS = (
     (
       'What is the opposite of "{word}"? Answer with one word.',
       "Give one word that means the opposite of {word}.",
-      "{word} is to its opposite as hello is to goodbye. Reply with the "
-      "opposite of {word} only.",
+      "Word: {word}\nOpposite:",
       "In a single word, name the antonym of {word}.",
     ),
     opposites,
