@@ -83,8 +83,8 @@ _SCENES = (
   ),
   (
     "All the windows in the house of {n} are closed.",
-    "The kitchen window in the house of {n} is closed.",
-    "One window in the house of {n} is open.",
+    "No window in the house of {n} is open.",
+    "The kitchen window in the house of {n} is open.",
     "The house of {n} has ten windows.",
   ),
   (
