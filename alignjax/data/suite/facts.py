@@ -169,7 +169,7 @@ _KINDS = {
   "instrument": "piano violin guitar flute trumpet drum cello clarinet oboe",
   "clothing": "shirt trousers skirt coat jacket sock scarf jumper dress glove",
   "furniture": "chair table sofa bed desk wardrobe bookcase armchair stool",
-  "sport": "football tennis hockey rugby volleyball golf baseball basketball judo",
+  "sport": "football tennis hockey rugby skiing golf baseball basketball judo",
   "colour": "red blue green yellow black white purple brown grey pink",
   "drink": "water milk tea coffee juice lemonade wine beer cocoa cola",
 }
