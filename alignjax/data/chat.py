@@ -208,9 +208,10 @@ def prompt_ids(
 def fit(row: Row, max_length: int, rule: str) -> Row | None:
   """A row of at most `max_length` tokens, None where it is dropped.
 
-  rule: "drop"; "error"; "truncate" cuts on the right and, where the cut falls
-    inside a trained span, puts that span's end token last. A row that would
-    keep no token of an answer beside the end is dropped.
+  rule: "drop"; "error"; "truncate" cuts on the right, after the last trained
+    token that fits. Where the cut falls inside an answer, the row's last
+    trained token (the end of an answer) takes the last place; where only that
+    end would fit, the answer goes whole. None where no answer is left.
 
   Raises ValueError with the length, the limit and the remedy under "error".
   """
@@ -228,13 +229,14 @@ def fit(row: Row, max_length: int, rule: str) -> Row | None:
       "raise the length limit, shorten the row, or choose the rule 'drop' or "
       "'truncate'"
     )
-  tokens, completions = row.tokens[:max_length], row.completions[:max_length]
-  if not completions.any():
+  tokens = row.tokens[:max_length].copy()
+  completions = row.completions[:max_length].copy()
+  if completions.any() and completions[-1] and row.completions[max_length]:
+    if completions[-2:].all() and max_length > 1:
+      tokens[-1] = row.tokens[np.flatnonzero(row.completions)[-1]]
+    else:
+      completions[-1] = 0  # an end token alone would teach silence
+  kept = np.flatnonzero(completions)
+  if not len(kept):
     return None
-  if completions[-1] and row.completions[max_length]:
-    tokens = tokens.copy()
-    tokens[-1] = row.tokens[np.flatnonzero(row.completions)[-1]]
-    if not completions[:-1].any():
-      return None
-  last = np.flatnonzero(completions)[-1] + 1
-  return Row(tokens[:last], completions[:last], row.origin)
+  return Row(tokens[: kept[-1] + 1], completions[: kept[-1] + 1], row.origin)

@@ -238,7 +238,7 @@ def render(
       add_generation_prompt=prompt,
       **template.tokens,
     )
-  except jinja2.TemplateError as e:
+  except Exception as e:  # a template is a program: anything may go wrong
     raise ValueError(
       f"the chat template {template.name} refuses these turns: {e}"
     ) from e
