@@ -112,7 +112,7 @@ def rows(
   d = config.data
   limit = spec.limit or None
   if spec.path == "suite":
-    raw = suite.rows(spec.split, n=limit, seed=config.seed)
+    raw = suite.rows(spec.split, n=limit)
     raw = ((row, f"suite[{row['id']}]") for row in raw)
   else:
     raw = sources.read(spec.path, split=spec.split, limit=limit)

@@ -22,7 +22,8 @@ def train(config: ConfigDict, workdir: Path, *, profile: bool = False) -> Path:
   """Trains as `config` says; the same call continues an interrupted run.
 
   workdir then holds config.json, run.json, metrics.jsonl (a line a step),
-  evaluations.jsonl, samples.jsonl, tensorboard/, checkpoints/, report.html. Returns the report's path.
+  evaluations.jsonl, samples.jsonl, tensorboard/, checkpoints/ and report.html,
+  whose path is returned.
 
   Raises FloatingPointError at the first loss or gradient that is not finite;
   that step's update is not applied.

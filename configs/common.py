@@ -15,6 +15,7 @@ PARAMS = (
 
 ROWS = ("data", "fsdp")
 ACTIVATIONS = {
+  "table": ("tensor", None),  # embedding and head, as they are used
   "hidden": (ROWS, None, None),
   "query": (ROWS, None, "tensor", None),
   "key": (ROWS, None, "tensor", None),

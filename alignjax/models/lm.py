@@ -129,7 +129,7 @@ class LM:
   def head(self, params: Params) -> Float[Array, "V D"]:
     """The readout matrix, in `dtype`."""
     head = params["embed" if self.config.tied else "head"]
-    return head.astype(self.dtype)
+    return self.constrain(head.astype(self.dtype), "table")
 
   def stats(
     self, params: Params, batch: Batch, needs: Sequence[str]

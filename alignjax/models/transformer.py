@@ -250,6 +250,9 @@ class Transformer(nn.Module):
     c = self.config
     V, D = c.vocab, c.width
     table = self.param("embed", normal(0.02), (V, D))
+    # Gathered over the axes that rows lie on: looking rows up in a table split
+    # along its width makes the compiler replicate the result.
+    table = self.constrain(table, "table")
     x = self.constrain(jnp.take(table, tokens, axis=0), "hidden")
     if c.embed_scale != 1.0:
       x = x * jnp.asarray(c.embed_scale, x.dtype)
