@@ -5,39 +5,13 @@ and that of 5 (`rope_parameters`), and both are written. A setting that would
 change the arithmetic and is not supported is refused, never ignored.
 """
 
+import dataclasses
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from alignjax.models.config import ModelConfig
+from alignjax.models.family_table import FAMILIES, Family
 from alignjax.models.rope_settings import rope_from_hf, rope_to_hf
-
-KEYS = {
-  "vocab": "vocab_size",
-  "width": "hidden_size",
-  "depth": "num_hidden_layers",
-  "heads": "num_attention_heads",
-  "kv_heads": "num_key_value_heads",
-  "head_size": "head_dim",
-  "hidden": "intermediate_size",
-  "max_length": "max_position_embeddings",
-  "norm_eps": "rms_norm_eps",
-  "activation": "hidden_act",
-}
-GPT2_KEYS = {
-  "vocab": "vocab_size",
-  "width": "n_embd",
-  "depth": "n_layer",
-  "heads": "n_head",
-  "hidden": "n_inner",
-  "max_length": "n_positions",
-  "norm_eps": "layer_norm_epsilon",
-  "activation": "activation_function",
-}
-NEOX_KEYS = {
-  k: v for k, v in KEYS.items() if k not in ("kv_heads", "head_size")
-} | {"norm_eps": "layer_norm_eps"}
-GEMMA_KEYS = KEYS | {"activation": "hidden_activation"}
 
 ACTIVATIONS = {
   "silu": "silu",
@@ -54,112 +28,6 @@ TO_HF = {
   "gelu_tanh": "gelu_pytorch_tanh",
   "relu": "relu",
 }
-
-
-@dataclass(frozen=True)
-class Family:
-  """One model_type.
-
-  architecture: the class that transformers loads it with.
-  fixed: fields of ours that all its models share.
-  defaults: what a config.json of it may leave out, as transformers fills it.
-  keys: our field → key of config.json.
-  windows: how layers get windows: "none", "all" (Mistral), "last" (Qwen: from
-    max_window_layers on), or "period" (Gemma: all but every n-th).
-  """
-
-  architecture: str
-  fixed: Mapping[str, object] = field(default_factory=dict)
-  defaults: Mapping[str, object] = field(default_factory=dict)
-  keys: Mapping[str, str] = field(default_factory=lambda: KEYS)
-  windows: str = "none"
-
-
-BASE = {
-  "rms_norm_eps": 1e-6,
-  "hidden_act": "silu",
-  "tie_word_embeddings": False,
-  "sliding_window": 4096,
-}
-GEMMA = BASE | {
-  "hidden_activation": "gelu_pytorch_tanh",
-  "tie_word_embeddings": True,
-  "query_pre_attn_scalar": 256,
-  "head_dim": 256,
-}
-GEMMA_FIXED = {"norm": "rms_plus_one", "norm_place": "both"}
-LAYER_NORM = {"norm": "layer", "gated": False, "mlp_bias": True}
-
-FAMILIES = {
-  "llama": Family("LlamaForCausalLM", {}, BASE | {"num_key_value_heads": None}),
-  "mistral": Family("MistralForCausalLM", {}, BASE, windows="all"),
-  "qwen2": Family(
-    "Qwen2ForCausalLM",
-    {"qkv_bias": True},
-    BASE | {"max_window_layers": 28},
-    windows="last",
-  ),
-  "qwen3": Family(
-    "Qwen3ForCausalLM",
-    {"qk_norm": "head"},
-    BASE | {"head_dim": 128, "max_window_layers": 28},
-    windows="last",
-  ),
-  "gemma2": Family(
-    "Gemma2ForCausalLM",
-    GEMMA_FIXED,
-    GEMMA
-    | {
-      "sliding_window_pattern": 2,
-      "attn_logit_softcapping": 50.0,
-      "final_logit_softcapping": 30.0,
-    },
-    GEMMA_KEYS,
-    windows="period",
-  ),
-  "gemma3_text": Family(
-    "Gemma3ForCausalLM",
-    GEMMA_FIXED | {"qk_norm": "head"},
-    GEMMA
-    | {
-      "sliding_window_pattern": 6,
-      "vocab_size": 262208,
-      "num_attention_heads": 8,
-      "num_key_value_heads": 4,
-      "max_position_embeddings": 131072,
-      "rope_theta": 1e6,
-    },
-    GEMMA_KEYS,
-    windows="period",
-  ),
-  "olmo2": Family(
-    "Olmo2ForCausalLM",
-    {"norm_place": "post", "qk_norm": "full"},
-    BASE | {"num_key_value_heads": None, "rms_norm_eps": 1e-5},
-  ),
-  "gpt2": Family(
-    "GPT2LMHeadModel",
-    LAYER_NORM | {"qkv_bias": True, "out_bias": True, "rope": None},
-    {
-      "n_inner": None,
-      "layer_norm_epsilon": 1e-5,
-      "activation_function": "gelu_new",
-      "tie_word_embeddings": True,
-    },
-    GPT2_KEYS,
-  ),
-  "gpt_neox": Family(
-    "GPTNeoXForCausalLM",
-    LAYER_NORM,
-    {
-      "layer_norm_eps": 1e-5,
-      "hidden_act": "gelu",
-      "tie_word_embeddings": False,
-    },
-    NEOX_KEYS,
-  ),
-}
-
 # Settings that change the arithmetic in ways we do not have, and the values
 # under which they do not.
 ONLY = {
@@ -173,6 +41,8 @@ ONLY = {
   "is_encoder_decoder": (None, False),
   "clip_qkv": (None,),
 }
+# Null means: as many as query heads, width / heads, 4 · width.
+MAY_BE_NULL = ("num_key_value_heads", "head_dim", "n_inner")
 # Families whose files switch biases of attention, and of the MLP.
 ATTENTION_BIAS = (
   "llama",
@@ -183,6 +53,10 @@ ATTENTION_BIAS = (
   "gpt_neox",
 )
 MLP_BIAS = ("llama",)
+SOFTCAPS = {
+  "attention_softcap": "attn_logit_softcapping",
+  "final_softcap": "final_logit_softcapping",
+}
 
 
 def config_from_hf(hf: Mapping) -> ModelConfig:
@@ -206,31 +80,22 @@ def config_from_hf(hf: Mapping) -> ModelConfig:
   _refuse(hf, name)
 
   def get(key):
-    value = hf.get(key)
-    value = family.defaults.get(key) if value is None else value
-    return value
-
-  def need(key):
-    if get(key) is None:
-      raise ValueError(f"config.json of family {name} lacks {key!r}.")
-    return get(key)
+    if hf.get(key) is not None:
+      return hf[key]
+    if key in family.defaults:
+      return family.defaults[key]
+    if key in hf and key in MAY_BE_NULL:
+      return None
+    raise ValueError(f"config.json of family {name} lacks {key!r}.")
 
   fields = dict(family.fixed)
-  optional = ("kv_heads", "head_size", "hidden")
-  for ours, key in family.keys.items():
-    fields[ours] = get(key) if ours in optional else need(key)
+  fields |= {ours: get(key) for ours, key in family.keys.items()}
   heads, width = fields["heads"], fields["width"]
-  if "num_key_value_heads" in family.keys.values():
-    may_lack = "num_key_value_heads" in family.defaults or (
-      "num_key_value_heads" in hf
-    )
-    if fields["kv_heads"] is None and not may_lack:
-      need("num_key_value_heads")
   fields["kv_heads"] = fields.get("kv_heads") or heads
   fields["head_size"] = fields.get("head_size") or width // heads
   fields["hidden"] = fields["hidden"] or 4 * width
   fields["activation"] = _activation(fields["activation"])
-  fields["tied"] = bool(need("tie_word_embeddings"))
+  fields["tied"] = bool(get("tie_word_embeddings"))
   if name in ATTENTION_BIAS:
     bias = hf.get("attention_bias")
     bias = name == "gpt_neox" if bias is None else bool(bias)
@@ -242,21 +107,15 @@ def config_from_hf(hf: Mapping) -> ModelConfig:
     fields["parallel"] = True if parallel is None else bool(parallel)
   if name in ("gemma2", "gemma3_text"):
     fields["embed_scale"] = math.sqrt(width)
-    fields["query_scale"] = float(need("query_pre_attn_scalar")) ** -0.5
-    # transformers fills in a default where the key is absent, not where null.
+    fields["query_scale"] = float(get("query_pre_attn_scalar")) ** -0.5
+    # Null means no cap; only an absent key means the default.
     for ours, key in SOFTCAPS.items():
-      cap = hf[key] if key in hf else family.defaults.get(key)
-      fields[ours] = float(cap or 0.0)
+      fields[ours] = float(hf.get(key, family.defaults.get(key)) or 0.0)
   if name != "gpt2":
-    fields |= rope_from_hf(hf, name, fields["max_length"], get("rope_theta"))
+    theta = hf.get("rope_theta") or family.defaults.get("rope_theta")
+    fields |= rope_from_hf(hf, name, fields["max_length"], theta)
   fields["windows"] = _windows(hf, family, fields["depth"], get)
   return ModelConfig(family=name, **fields, **_ids(hf))
-
-
-SOFTCAPS = {
-  "attention_softcap": "attn_logit_softcapping",
-  "final_softcap": "final_logit_softcapping",
-}
 
 
 def _refuse(hf: Mapping, name: str) -> None:
@@ -283,14 +142,11 @@ def _activation(name: str) -> str:
 
 def _windows(hf: Mapping, family: Family, depth: int, get) -> tuple[int, ...]:
   """The window of each layer, 0 for none."""
-  # null means "no window"; only an absent key means the default.
-  window = hf["sliding_window"] if "sliding_window" in hf else None
-  if "sliding_window" not in hf:
-    window = family.defaults.get("sliding_window")
+  # Null means no window; only an absent key means the default.
+  window = hf.get("sliding_window", family.defaults.get("sliding_window")) or 0
   kind = family.windows
   if kind == "none" or (kind == "last" and not hf.get("use_sliding_window")):
     return (0,) * depth
-  window = window or 0
   if kind == "all":
     return (window,) * depth
   types = hf.get("layer_types")
@@ -355,10 +211,15 @@ def config_to_hf(config: ModelConfig) -> dict:
   if c.rope is not None:
     hf |= rope_to_hf(c)
   hf |= _windows_to_hf(c, family)
-  if config_from_hf(hf) != c:
-    back = config_from_hf(hf)
+  back = config_from_hf(hf)
+  same = back
+  if math.isclose(back.scale, c.scale, rel_tol=1e-6):
+    same = back.replace(query_scale=c.query_scale)  # 0 and its value are one
+  if same != c:
     lost = [
-      k for k in c.__dataclass_fields__ if getattr(c, k) != getattr(back, k)
+      f.name
+      for f in dataclasses.fields(c)
+      if getattr(c, f.name) != getattr(same, f.name)
     ]
     raise ValueError(
       f"A config.json of family {c.family} cannot say "
