@@ -27,10 +27,10 @@ def write(path, kind, tokens, types, **fields):
 
 
 def byte_level(path, pre, **fields):
-  """Ids: 3 + byte, then 12 (259), Ġa (260), 123 (261)."""
+  """Ids: 3 + byte, then 12 (259), Ġa (260), 123 (261), 789 (262)."""
   control = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-  tokens = [*control, *BYTES, "12", "Ġa", "123"]
-  types = [CONTROL] * 3 + [NORMAL] * 259
+  tokens = [*control, *BYTES, "12", "Ġa", "123", "789"]
+  types = [CONTROL] * 3 + [NORMAL] * 260
   merges = ["1 2", "Ġ a", "12 3"]
   fields = {
     "token_merges": merges,
@@ -62,6 +62,12 @@ def test_digits_are_cut_as_the_model_was_trained(tmp_path, pre, expected):
   assert tokenizer(" a1234")["input_ids"] == expected
   ids = tokenizer(" a1234 é\n\n漢 it's", add_special_tokens=False)["input_ids"]
   assert tokenizer.decode(ids) == " a1234 é\n\n漢 it's"
+
+
+def test_llama3_takes_a_known_word_whole_without_merges(tmp_path):
+  for pre, expected in (("llama-bpe", [262]), ("qwen2", b("789"))):
+    path = byte_level(tmp_path / pre, pre, add_bos_token=False)
+    assert tokenizer_from_gguf(path)("789")["input_ids"] == expected
 
 
 def test_control_tokens_and_template(tmp_path):

@@ -105,7 +105,7 @@ def encode(
     else:
       quoted = control_pattern(tokenizer).finditer(example.text)
       ids, _ = spell(tokenizer, example.text, [m.span() for m in quoted])
-      ids = _beginning(tokenizer, ids) + ids + [_eos(tokenizer)]
+      ids = _beginning(tokenizer) + ids + [_eos(tokenizer)]
       trained = [True] * len(ids)
   except ValueError as e:
     raise ValueError(f"{example.origin}: {e}") from e
@@ -141,7 +141,7 @@ def _encode_chat(example, tokenizer, template, train_on):
       any(s < b and (e > a or s == e == a) for a, b, _ in spans)
       for s, e in offsets
     ]
-  beginning = _beginning(tokenizer, ids) if template.bos else []
+  beginning = _beginning(tokenizer) if template.bos else []
   ids = beginning + ids + eos
   return ids, [False] * len(beginning) + trained + [True] * len(eos)
 
@@ -189,11 +189,10 @@ def _eos(tokenizer: Any) -> int:
   return tokenizer.eos_token_id
 
 
-def _beginning(tokenizer: Any, ids: Sequence[int]) -> list[int]:
-  """[bos] where the tokenizer puts it first by default and `ids` lack it."""
+def _beginning(tokenizer: Any) -> list[int]:
+  """[bos] where the tokenizer puts it in front of a text by default."""
   bos = tokenizer.bos_token_id
-  default = tokenizer("a")["input_ids"]
-  return [bos] if default[:1] == [bos] and list(ids[:1]) != [bos] else []
+  return [bos] if tokenizer("a")["input_ids"][:1] == [bos] else []
 
 
 def prompt_ids(
@@ -202,7 +201,7 @@ def prompt_ids(
   """Ids of a conversation up to where the assistant begins to answer."""
   chat = _Chat(messages, tokenizer, template, prompt=True)
   ids, _ = spell(tokenizer, chat.full, chat.quoted)
-  return (_beginning(tokenizer, ids) if template.bos else []) + ids
+  return (_beginning(tokenizer) if template.bos else []) + ids
 
 
 def fit(row: Row, max_length: int, rule: str) -> Row | None:
