@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from alignjax.models.config import ModelConfig
@@ -148,7 +149,7 @@ class LM:
     )
 
   def logits(
-    self, params: Params, ids: Int[Array, "B L"]
+    self, params: Params, ids: Int[Array | np.ndarray, "B L"]
   ) -> Float[Array, "B L V"]:
     """All logits of whole rows of one document each; to look at, not to train.
 
