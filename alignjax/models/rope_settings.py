@@ -61,7 +61,7 @@ def parse(
 
 
 def rope_from_hf(
-  hf: Mapping, family: str, max_length: int, theta: float | None
+  hf: Mapping, family: str, max_length: int, theta: float | int | None
 ) -> dict[str, Rope | None]:
   """`rope` (and `local_rope`) of a `ModelConfig`.
 
@@ -70,8 +70,9 @@ def rope_from_hf(
   fraction = 1.0
   if family == "gpt_neox":
     theta = hf.get("rotary_emb_base") or theta
-    fraction = hf.get("rotary_pct") or hf.get("partial_rotary_factor") or 0.25
-  theta = theta or 10000.0
+    fraction = hf.get("rotary_pct") or hf.get("partial_rotary_factor")
+    fraction = float(fraction or 0.25)
+  theta = float(theta or 10000.0)
   settings = hf.get("rope_scaling") or hf.get("rope_parameters") or {}
   by_layer = hf.get("rope_parameters") or {}
   if "full_attention" in by_layer or "sliding_attention" in by_layer:
@@ -91,7 +92,7 @@ def rope_from_hf(
   if family != "gemma3_text":
     return {"rope": rope}
   local = by_layer.get("sliding_attention") or {}
-  local_theta = hf.get("rope_local_base_freq") or 10000.0
+  local_theta = float(hf.get("rope_local_base_freq") or 10000.0)
   return {
     "rope": rope,
     "local_rope": parse(local, local_theta, 1.0, max_length),
