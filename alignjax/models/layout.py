@@ -4,6 +4,7 @@ One table, read in both directions: it is data, so that what loads a tensor
 cannot differ from what exports it.
 """
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -27,6 +28,10 @@ class Tensor(NamedTuple):
   order: tuple[int, ...]
   paths: tuple[str, ...]
   layer: int | None
+
+  @property
+  def size(self) -> int:
+    return math.prod(self.shape)
 
   def unpack(self, tensor: np.ndarray) -> list[np.ndarray]:
     """A file's tensor as views, one for each of `paths`."""
@@ -168,7 +173,7 @@ def _layer(config: ModelConfig, layer: int, prefix: str) -> list[Tensor]:
         continue
       split = norms[module] if inner else (c.width,)
       split = split[-1:] if c.qk_norm == "head" else split
-      shape = (int(np.prod(split)),)
+      shape = (math.prod(split),)
       order = tuple(range(len(split)))
       add(f"{name}.weight", shape, split, order, [module], "scale")
       if c.norm == "layer":
@@ -176,7 +181,7 @@ def _layer(config: ModelConfig, layer: int, prefix: str) -> list[Tensor]:
       continue
     inputs, outputs, fused, bias = _linear(c, module)
     modules = QKV if module == "attention/fused" else [module]
-    sizes = int(np.prod(outputs)), int(np.prod(inputs))
+    sizes = math.prod(outputs), math.prod(inputs)
     first, second = outputs, inputs
     if c.family == "gpt2":  # its Conv1D keeps [in, out], all others [out, in]
       sizes, first, second = sizes[::-1], inputs, outputs
@@ -191,7 +196,7 @@ def _layer(config: ModelConfig, layer: int, prefix: str) -> list[Tensor]:
     split = first + second
     add(f"{name}.weight", sizes, split, tuple(order), modules, "kernel")
     if bias:
-      shape = (int(np.prod(outputs)),)
+      shape = (math.prod(outputs),)
       add(f"{name}.bias", shape, outputs, tuple(bias_order), modules, "bias")
   return out
 

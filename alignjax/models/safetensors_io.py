@@ -21,8 +21,6 @@ DTYPES = {
   "F16": np.dtype(np.float16),
   "BF16": np.dtype(ml_dtypes.bfloat16),
 }
-# Buffers of old files, some with bits; they are named and skipped, never read.
-OTHER = {"BOOL", "U8", "I8", "I16", "I32", "I64", "U16", "U32", "U64"}
 LARGEST_HEADER = 100 * 2**20
 
 
@@ -66,10 +64,7 @@ def read_header(file: Path) -> dict[str, Stored]:
     try:
       header = json.loads(f.read(length))
       header.pop("__metadata__", None)
-      entries = [
-        (name, e["dtype"], tuple(e["shape"]), *e["data_offsets"])
-        for name, e in header.items()
-      ]
+      entries = [(name, *_entry(e)) for name, e in header.items()]
     except (ValueError, KeyError, TypeError, AttributeError):
       raise broken("its header is not what the format says") from None
   out = {}
@@ -78,10 +73,20 @@ def read_header(file: Path) -> dict[str, Stored]:
       wanted = math.prod(shape) * DTYPES[dtype].itemsize
       if end - begin != wanted:
         raise broken(f"{name} has {end - begin} bytes instead of {wanted}")
-    if not 0 <= begin <= end <= size - 8 - length:
+    if not begin <= end <= size - 8 - length:
       raise broken(f"{name} lies outside of it")
     out[name] = Stored(file, dtype, shape, 8 + length + begin)
   return out
+
+
+def _entry(entry: dict) -> tuple:
+  """(dtype, shape, begin, end); TypeError where one is of another kind."""
+  dtype, shape = entry["dtype"], tuple(entry["shape"])
+  begin, end = entry["data_offsets"]
+  whole = all(type(n) is int and n >= 0 for n in (*shape, begin, end))
+  if not isinstance(dtype, str) or not whole:
+    raise TypeError
+  return dtype, shape, begin, end
 
 
 def read_folder(folder: Path) -> dict[str, Stored]:

@@ -227,16 +227,16 @@ def save_safetensors(
   folder.mkdir(parents=True, exist_ok=True)
   with tempfile.TemporaryDirectory(dir=folder, prefix=".export-") as temporary:
     new = Path(temporary)
-    weight_map, total = {}, 0
+    weight_map: dict[str, str] = {}
     for name, shard in zip(names, shards):
       shapes = {tensor.name: tensor.shape for tensor in shard}
       arrays = (_fetch(t, flat).astype(DTYPES[kind]) for t in shard)
       write_file(new / name, shapes, kind, arrays)
       weight_map |= dict.fromkeys(shapes, name)
-      total += (new / name).stat().st_size
     last = ["config.json"]
     if len(shards) > 1:
-      index = {"metadata": {"total_size": total}, "weight_map": weight_map}
+      size = sum(t.size for t in tensors(config)) * DTYPES[kind].itemsize
+      index = {"metadata": {"total_size": size}, "weight_map": weight_map}
       last.append("model.safetensors.index.json")
       _write_json(new / last[-1], index)
     _write_json(new / "config.json", hf)
@@ -277,7 +277,7 @@ def _plan(config: ModelConfig, itemsize: int, largest: int) -> list[list]:
   """Tensors in shards of at most `largest` bytes (one tensor at least)."""
   shards, size = [[]], 0
   for tensor in tensors(config):
-    need = int(np.prod(tensor.shape)) * itemsize
+    need = tensor.size * itemsize
     if shards[-1] and size + need > largest:
       shards.append([])
       size = 0
