@@ -48,7 +48,10 @@ def statistics(
   if "entropy" in needs:
     out["entropy"] = jnp.log(norm) - (exp * shifted).sum(-1) / norm
   if "correct" in needs:
-    out["correct"] = (chosen >= 0).astype(logits.dtype)
+    # Not chosen >= 0: the compiler may compute a soft-capped logit twice, with
+    # two roundings, once for `top` and once here.
+    others = jnp.where(hit, -jnp.inf, shifted).max(-1)
+    out["correct"] = (chosen >= others).astype(logits.dtype)
   if "sum_p2" in needs:
     out["sum_p2"] = (exp**2).sum(-1) / norm**2
   return out
