@@ -1,0 +1,94 @@
+"""Eight CPU devices, and the small things many tests share."""
+
+import os
+import sys
+from pathlib import Path
+
+os.environ["JAX_PLATFORMS"] = "cpu"
+os.environ["XLA_FLAGS"] = (
+  os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+).strip()
+# Where JAX_COMPILATION_CACHE_DIR is set, small programs are worth keeping too.
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))  # configs/ is imported as `configs`
+
+import jax  # noqa: E402
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+
+from alignjax.data.loader import collate  # noqa: E402
+from alignjax.models.config import ModelConfig  # noqa: E402
+from alignjax.models.lm import LM  # noqa: E402
+from alignjax.types import Row  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def root():
+  """The folder of the repository."""
+  return ROOT
+
+
+@pytest.fixture(scope="session")
+def small():
+  """A model of two periods (local, global) and a tail, with soft-caps."""
+  return ModelConfig(
+    family="gemma2",
+    vocab=40,
+    width=16,
+    depth=5,
+    heads=4,
+    kv_heads=2,
+    head_size=8,
+    hidden=24,
+    max_length=64,
+    windows=(4, 0, 4, 0, 4),
+    attention_softcap=5.0,
+    final_softcap=8.0,
+    norm_place="both",
+    qk_norm="head",
+    eos=(1,),
+  )
+
+
+@pytest.fixture(scope="session")
+def lm(small):
+  return LM(small, chunk=5)
+
+
+@pytest.fixture(scope="session")
+def params(lm):
+  """Parameters large enough that every logit and gradient matters."""
+  start = jax.jit(lm.init)(jax.random.key(0))
+  return jax.tree.map(lambda x: x * 10 if x.std() > 0 else x, start)
+
+
+@pytest.fixture(scope="session")
+def ragged():
+  """Eight rows of 3 to 16 tokens with 1 to 9 trained ones, padded."""
+  draw = np.random.default_rng(0)
+  rows = []
+  for i, n in enumerate((16, 3, 9, 4, 12, 16, 5, 7)):
+    completions = np.zeros(n, np.int32)
+    completions[-(1 + i % (n - 1)) :] = 1
+    tokens = draw.integers(2, 40, n).astype(np.int32)
+    rows.append(Row(tokens, completions, f"row[{i}]"))
+  return collate(rows, 16, 9)
+
+
+@pytest.fixture
+def tiny():
+  """`configs/sft.py:tiny` as a function of further words and values."""
+  from configs import sft
+
+  def get(*words, **values):
+    config = sft.get_config(",".join(("tiny", *words)))
+    config.update_from_flattened_dict(
+      {
+        "log.tensorboard": False,
+        **{k.replace("__", "."): v for k, v in values.items()},
+      }
+    )
+    return config.lock()
+
+  return get
