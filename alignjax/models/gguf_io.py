@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import gguf
+import jax.numpy as jnp
 import numpy as np
 
 from alignjax.models.config import ModelConfig, Rope
@@ -173,7 +174,7 @@ def _llama3_rope(config: ModelConfig, factors: np.ndarray, path) -> Rope:
     "low_freq": rope.low_freq,
     "high_freq": rope.high_freq,
     "original_length": rope.original_length,
-    "length": np.ones(1, np.int32),
+    "length": jnp.ones(1, jnp.int32),
   }
   plain = np.asarray(frequencies(config.head_size, kind="default", **fields))
   scaled = np.asarray(frequencies(config.head_size, kind="llama3", **fields))
