@@ -133,4 +133,7 @@ class ModelConfig:
     return (f"tail_{layer - whole}",), None
 
   def replace(self, **changes) -> "ModelConfig":
+    """A changed copy; another depth needs new windows only where some are."""
+    if "depth" in changes and not any(self.windows):
+      changes.setdefault("windows", ())
     return dataclasses.replace(self, **changes)
