@@ -134,6 +134,11 @@ def test_quantised_weights_are_near(kind, error, tmp_path):
   assert far["final_norm"]["scale"] == 0
 
 
+def test_the_end_of_a_turn_is_a_stop_token_too(tmp_path):
+  write(tmp_path / "m.gguf", LLAMA, random_params(LLAMA), eot_token_id=5)
+  assert load_gguf(tmp_path / "m.gguf")[0].eos == (2, 5)
+
+
 def test_narrow_parameters(tmp_path):
   params = random_params(LLAMA)
   write(tmp_path / "m.gguf", LLAMA, params)

@@ -128,6 +128,8 @@ def read_config(reader: gguf.GGUFReader, path: Path) -> ModelConfig:
   turned = get("rope.dimension_count") or size
   if turned != size:
     raise ValueError(f"{path}: {turned} of {size} rotated is not supported.")
+  # End of text, and where it is another token, end of turn.
+  stops = [field(f"tokenizer.ggml.{k}_token_id") for k in ("eos", "eot")]
   hf = {
     "model_type": name,
     "vocab_size": int(stored["token_embd.weight"].shape[1]),
@@ -143,7 +145,7 @@ def read_config(reader: gguf.GGUFReader, path: Path) -> ModelConfig:
     "tie_word_embeddings": "output.weight" not in stored,
     "attention_bias": "blk.0.attn_q.bias" in stored and name != "qwen2",
     "bos_token_id": field("tokenizer.ggml.bos_token_id"),
-    "eos_token_id": field("tokenizer.ggml.eos_token_id"),
+    "eos_token_id": list(dict.fromkeys(i for i in stops if i is not None)),
     "pad_token_id": field("tokenizer.ggml.padding_token_id"),
   }
   scaling = get("rope.scaling.type")
