@@ -57,10 +57,24 @@ def lm(small):
 
 
 @pytest.fixture(scope="session")
-def params(lm):
-  """Parameters large enough that every logit and gradient matters."""
-  start = jax.jit(lm.init)(jax.random.key(0))
-  return jax.tree.map(lambda x: x * 10 if x.std() > 0 else x, start)
+def draw():
+  """(lm, seed) → parameters so large that every layer counts; no compiling."""
+
+  def params(lm, seed=0):
+    numbers = np.random.default_rng(seed)
+
+    def one(path, x):
+      found = numbers.normal(0, 0.2, x.shape)
+      return np.float32(found + (path[-1].key == "scale"))
+
+    return jax.tree_util.tree_map_with_path(one, lm.shapes())
+
+  return params
+
+
+@pytest.fixture(scope="session")
+def params(lm, draw):
+  return draw(lm)
 
 
 @pytest.fixture(scope="session")

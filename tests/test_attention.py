@@ -1,4 +1,5 @@
 import math
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -82,6 +83,7 @@ def random_case(B, L, H, K, N):
   return q, k, v
 
 
+@partial(jax.jit, static_argnames=("window", "scale", "softcap"))
 def whole(q, k, v, at, documents, **options):
   return attend(q, k, v, at, at, documents, documents, **options)
 
@@ -112,7 +114,7 @@ def test_long_rows_are_a_loop_too(window):
     out = whole(q, k, v, at, documents, window=window, scale=0.5, softcap=0.0)
     return (out * jnp.cos(jnp.arange(out.size)).reshape(out.shape)).sum(), out
 
-  grad, out = jax.grad(total, (0, 1, 2), has_aux=True)(q, k, v)
+  grad, out = jax.jit(jax.grad(total, (0, 1, 2), has_aux=True))(q, k, v)
   np.testing.assert_allclose(out, naive(q, k, v, see, 0.5, 0.0), atol=1e-5)
   # Later queries' gradients: the last query of document 1 reaches its keys.
   reached = np.abs(np.asarray(grad[1]))[0, :, 0].max(-1) > 0
