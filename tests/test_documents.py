@@ -1,0 +1,105 @@
+"""What the documents say is so: paths, commands, the loss, the quickstart."""
+
+import ast
+import importlib
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from alignjax import build, cli
+from alignjax.data import suite
+from configs import common, quickstart
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+def test_paths_in_the_documents_exist():
+  for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"):
+    text = (ROOT / name).read_text("utf-8")
+    for path in re.findall(
+      r"(?<![\w/.])(?:alignjax|configs|scripts|tests|docs)/[\w./]*", text
+    ):
+      path = path.rstrip(".")
+      assert (ROOT / path).exists(), f"{name} speaks of {path}"
+    for link in re.findall(r"\]\((?!http)([^)#]+)\)", text):
+      assert (ROOT / link).exists(), f"{name} links to {link}"
+
+
+def test_commands_and_keys_in_the_readme_exist():
+  commands = set(re.findall(r"alignjax ([a-z]+) --", README))
+  assert commands == set(cli.COMMANDS)
+  keys = common.base().to_dict()
+  flat = {f"{a}.{b}" for a, v in keys.items() if isinstance(v, dict) for b in v}
+  flat |= set(keys) | {"data.train.path", "data.eval.path", "data.eval.limit"}
+  for key in re.findall(r"--config\.([\w.]+)=", README):
+    assert key in flat, f"the README sets {key}"
+  rooms = "|".join(k for k, v in keys.items() if isinstance(v, dict))
+  for key in re.findall(rf"`((?:{rooms})\.[\w.]+)", README):
+    assert key in flat, f"the README speaks of {key}"
+
+
+def test_the_loss_in_the_readme_works(tmp_path, monkeypatch):
+  (code,) = (
+    b
+    for b in re.findall(r"```python\n(.*?)```", README, re.S)
+    if "needs =" in b
+  )
+  assert len([x for x in code.splitlines() if x.strip()]) <= 20
+  (tmp_path / "mine").mkdir()
+  (tmp_path / "mine" / "focal.py").write_text(code, "utf-8")
+  monkeypatch.syspath_prepend(tmp_path)
+  importlib.invalidate_caches()
+  (entry,) = re.findall(r"main=(dict\(name=\"focal\".*?\))\)", README)
+  given = {
+    k.arg: ast.literal_eval(k.value)
+    for k in ast.parse(entry, mode="eval").body.keywords
+  }
+  options = given | {"name": "mine.focal"}
+  objective = build.objective("main", options)
+  logp = jnp.log(jnp.array([[0.5, 0.25, 0.9]], jnp.float32))
+  blank = jnp.zeros((1, 3), jnp.int32)
+  batch = build.Batch(*[blank] * 5, jnp.array([[1, 1, 0]], jnp.int32))
+  term = objective.loss({"logp": logp}, batch).loss["focal"]
+  # (1/2)² ln 2 + (3/4)² ln 4
+  np.testing.assert_allclose(
+    term.sum, 0.25 * 0.693147 + 0.5625 * 1.386294, 1e-5
+  )
+  assert term.weight == 2
+
+
+def test_quickstart_asks_what_it_does_not_train_on():
+  c = quickstart.get_config()
+  train = {r["prompt"] for r in suite.rows("train")}
+  held = {r["prompt"] for r in suite.rows("heldout", n=c.data.eval.limit)}
+  assert len(c.sample.prompts) == 3
+  assert set(c.sample.prompts) <= held and not held & train
+  assert quickstart.get_config("tiny").model.preset == "tiny"
+  with pytest.raises(ValueError, match="'huge'.*tiny"):
+    quickstart.get_config("huge")
+
+
+def test_a_run_is_shown(tmp_path):
+  (tmp_path / "evaluations.jsonl").write_text(
+    '{"step": 0, "loss": 3.0}\n{"step": 80, "loss": 1.25}\n'
+  )
+  (tmp_path / "samples.jsonl").write_text(
+    '{"step": 0, "prompt": "a\\nb", "completion": "early"}\n'
+    '{"step": 80, "prompt": "a\\nb", "completion": "late"}\n'
+  )
+  shown = subprocess.run(
+    [sys.executable, ROOT / "scripts" / "show_run.py", tmp_path],
+    capture_output=True,
+    encoding="utf-8",
+    env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"},
+  )
+  assert shown.returncode == 0, shown.stderr
+  assert "3.000 → 1.250" in shown.stdout and "step 0 → 80" in shown.stdout
+  assert shown.stdout.index("early") < shown.stdout.index("late")
+  assert str(tmp_path / "report.html") in shown.stdout
