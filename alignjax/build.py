@@ -1,5 +1,6 @@
 """Config → objects: the only reader of config fields."""
 
+import dataclasses
 import importlib
 import inspect
 import json
@@ -73,14 +74,14 @@ def model(config: ConfigDict, place: sharding.Placement) -> Model:
     )
   if m.path:
     lm, params, tokenizer = load(
-      m.path, revision=m.revision or None, place=place.param, **options
+      m.path, revision=m.revision or None, place=place.param
     )
     if tokenizer is None:
       raise ValueError(
         f"{m.path} has no tokenizer (tokenizer.json); copy it there."
       )
     place.tree(params)
-    return Model(lm, params, tokenizer)
+    return Model(dataclasses.replace(lm, **options), params, tokenizer)
   tokenizer = byte_tokenizer()
   lm = LM(preset(m.preset), **options)
   shapes = lm.shapes()

@@ -33,7 +33,7 @@ def train(config: ConfigDict, workdir: Path, *, profile: bool = False) -> Path:
   objectives = build.objectives(config)
   model = build.model(config, place)
   data = build.data(config, model, place)
-  run = _Run(config, place, model, objectives)
+  run = Run(config, place, model.lm, objectives)
   params, frozen = optim.split(model.params, config.optim.frozen)
   tokenizer = model.tokenizer
   del model  # the state is the only holder of the weights from here on
@@ -83,19 +83,19 @@ def train(config: ConfigDict, workdir: Path, *, profile: bool = False) -> Path:
   return write_report(workdir)
 
 
-class _Run:
+class Run:
   """The jitted functions of a run, each compiled once."""
 
-  def __init__(self, config, place, model, objectives):
+  def __init__(self, config, place, lm, objectives):
     self.config, self.place = config, place
-    self.lm, self.objectives = model.lm, objectives
+    self.lm, self.objectives = lm, objectives
     self.schedule = build.schedule(config)
-    trained, frozen = optim.split(model.lm.shapes(), config.optim.frozen)
+    trained, frozen = optim.split(lm.shapes(), config.optim.frozen)
     self.optimizer = build.optimizer(config, trained)
     shapes = jax.eval_shape(
       partial(step.init, optimizer=self.optimizer), trained, frozen
     )
-    self.shardings = place.like(shapes, model.lm.shapes())
+    self.shardings = place.like(shapes, lm.shapes())
     train_step = step.make_train_step(
       self.lm.stats,
       objectives,

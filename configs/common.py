@@ -48,8 +48,8 @@ def base() -> ConfigDict:
       preset="",
       revision="",  # of a hub name
       dtype="float32",  # of activations; parameters stay float32
-      remat="none",  # none | full | dots
-      chunk=128,  # tokens of a row whose logits exist at one time
+      remat="dots",  # none | dots | full: what is kept for the backward pass
+      chunk=32,  # tokens of a row whose logits exist at one time
     )
   )
   c.data = ConfigDict(

@@ -36,8 +36,8 @@ class LM:
 
   config: ModelConfig
   dtype: str = "float32"
-  remat: str = "none"
-  chunk: int = 128
+  remat: str = "dots"
+  chunk: int = 32
   constrain: Constrain = unconstrained
 
   def __post_init__(self):

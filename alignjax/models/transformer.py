@@ -1,5 +1,6 @@
 """One decoder for every family (Flax Linen), pure over its parameter tree."""
 
+import math
 from collections.abc import Callable
 
 import flax.linen as nn
@@ -13,7 +14,6 @@ from alignjax.ops.attention import (
   attend,
   frequencies,
   rotate,
-  visible,
 )
 
 Constrain = Callable[[jax.Array, str], jax.Array]
@@ -63,19 +63,26 @@ class Norm(nn.Module):
 
 
 class Linear(nn.Module):
-  """einsum(x, kernel) + bias."""
+  """x · kernel + bias over the last axes: [..., *inputs] → [..., *outputs].
 
-  equation: str
-  shape: tuple[int, ...]
-  bias: tuple[int, ...] | None
+  One product of two matrices: contracting several axes at once costs XLA's CPU
+  backend a transposed copy of x in the backward pass.
+  """
+
+  inputs: tuple[int, ...]
+  outputs: tuple[int, ...]
+  bias: bool
   std: float = 0.02
 
   @nn.compact
   def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
-    kernel = self.param("kernel", normal(self.std), self.shape)
-    y = jnp.einsum(self.equation, x, kernel.astype(x.dtype))
-    if self.bias is not None:
-      bias = self.param("bias", nn.initializers.zeros, self.bias)
+    shape = (*self.inputs, *self.outputs)
+    kernel = self.param("kernel", normal(self.std), shape).astype(x.dtype)
+    size = math.prod(self.inputs)
+    y = x.reshape(-1, size) @ kernel.reshape(size, -1)
+    y = y.reshape(*x.shape[: x.ndim - len(self.inputs)], *self.outputs)
+    if self.bias:
+      bias = self.param("bias", nn.initializers.zeros, self.outputs)
       y = y + bias.astype(x.dtype)
     return y
 
@@ -91,8 +98,7 @@ class Attention(nn.Module):
     D, H, K, N = c.width, c.heads, c.kv_heads, c.head_size
 
     def project(name, heads):
-      bias = (heads, N) if c.qkv_bias else None
-      return Linear("bld,dhn->blhn", (D, heads, N), bias, name=name)(x)
+      return Linear((D,), (heads, N), c.qkv_bias, name=name)(x)
 
     q, k, v = project("query", H), project("key", K), project("value", K)
     if c.qk_norm != "none":
@@ -108,21 +114,20 @@ class Attention(nn.Module):
       cache, held = write(cache, k, v, stream["slot"])
       if stream["key_positions"].shape[1] != x.shape[1]:
         k, v = held
-    see = visible(
+    y = attend(
+      q,
+      k,
+      v,
       stream["positions"],
       stream["key_positions"],
       stream["documents"],
       stream["key_documents"],
-      window,
+      window=window,
+      scale=c.scale,
+      softcap=c.attention_softcap,
     )
-    y = attend(q, k, v, see, scale=c.scale, softcap=c.attention_softcap)
-    out = Linear(
-      "blhn,hnd->bld",
-      (H, N, D),
-      (D,) if c.out_bias else None,
-      0.02 / (2 * c.depth) ** 0.5,
-      name="out",
-    )
+    std = 0.02 / (2 * c.depth) ** 0.5
+    out = Linear((H, N), (D,), c.out_bias, std, name="out")
     return out(y), cache
 
 
@@ -156,20 +161,13 @@ class Mlp(nn.Module):
     D, F = c.width, c.hidden
 
     def up(name):
-      bias = (F,) if c.mlp_bias else None
-      return Linear("bld,df->blf", (D, F), bias, name=name)(x)
+      return Linear((D,), (F,), c.mlp_bias, name=name)(x)
 
     act = ACTIVATIONS[c.activation]
     y = act(up("gate")) * up("up") if c.gated else act(up("up"))
     y = self.constrain(y, "mlp")
-    down = Linear(
-      "blf,fd->bld",
-      (F, D),
-      (D,) if c.mlp_bias else None,
-      0.02 / (2 * c.depth) ** 0.5,
-      name="down",
-    )
-    return down(y)
+    std = 0.02 / (2 * c.depth) ** 0.5
+    return Linear((F,), (D,), c.mlp_bias, std, name="down")(y)
 
 
 class Block(nn.Module):
