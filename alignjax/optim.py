@@ -129,7 +129,7 @@ def make(
   weight_decay: float,
   no_decay: Patterns,
   lr_factors: Sequence[tuple[str, float]],
-  options: Mapping[str, float],
+  options: Mapping[str, float | int],
 ) -> optax.GradientTransformation:
   """The optimizer of a parameter tree (arrays or ShapeDtypeStructs).
 
