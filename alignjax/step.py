@@ -90,7 +90,8 @@ def metrics_of(
   A metric keeps its bare name unless an earlier loss reports it too.
   """
   out = {"loss": jnp.float32(0)}
-  for label, parts in terms.items():
+  for label in objectives:  # not `terms`: jax sorts the keys of a dictionary
+    parts = terms[label]
     for name, term in parts.loss.items():
       out["loss"] += objectives[label].weight * ratio(term)
       out[f"{label}/{name}"] = ratio(term)
