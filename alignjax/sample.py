@@ -72,11 +72,15 @@ def make_sampler(
   temperature 0 is greedy. Filters act in the order temperature, top_k, top_p,
   min_p. Decoding ends when every row has stopped or has `max_tokens`.
   """
-  if temperature < 0 or max_tokens < 1 or not 0 < top_p <= 1:
-    raise ValueError(
-      f"temperature = {temperature}, max_tokens = {max_tokens}, top_p = "
-      f"{top_p}; they must be >= 0, >= 1 and in (0, 1]."
-    )
+  for name, value, legal, rule in (
+    ("temperature", temperature, temperature >= 0, ">= 0"),
+    ("max_tokens", max_tokens, max_tokens >= 1, ">= 1"),
+    ("top_k", top_k, top_k >= 0, ">= 0 (0 = all)"),
+    ("top_p", top_p, 0 < top_p <= 1, "in (0, 1]"),
+    ("min_p", min_p, 0 <= min_p <= 1, "in [0, 1]"),
+  ):
+    if not legal:
+      raise ValueError(f"{name} = {value}; it must be {rule}.")
   rope = lm.config.rope
   T = max_tokens
 
