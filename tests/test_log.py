@@ -100,11 +100,12 @@ def test_a_metric_may_not_take_a_name_of_the_row(tmp_path):
   assert read_metrics(tmp_path / "metrics.jsonl") == []
 
 
-def test_evaluation_prefixes_names(tmp_path):
+def test_evaluations_have_a_file_of_their_own(tmp_path):
   with open_log(tmp_path) as log:
     log.evaluation(4, {"loss": 2.0})
-  (row,) = read_metrics(tmp_path / "metrics.jsonl")
-  assert (row["step"], row["eval/loss"]) == (4, 2.0) and "loss" not in row
+  (row,) = read_metrics(tmp_path / "evaluations.jsonl")
+  assert (row["step"], row["loss"]) == (4, 2.0)
+  assert read_metrics(tmp_path / "metrics.jsonl") == []
 
 
 def test_resume_cuts_later_rows_and_keeps_the_bytes_of_earlier(tmp_path):
@@ -117,10 +118,12 @@ def test_resume_cuts_later_rows_and_keeps_the_bytes_of_earlier(tmp_path):
   before = (tmp_path / "metrics.jsonl").read_bytes().splitlines(True)
   with open_log(tmp_path, start_step=5) as log:
     now = (tmp_path / "metrics.jsonl").read_bytes().splitlines(True)
-    assert now == before[:6]  # the evaluation at step 0, steps 1 to 5
+    assert now == before[:5]
     log.write(6, {"loss": 9.0})
   rows = read_metrics(tmp_path / "metrics.jsonl")
-  assert [row["step"] for row in rows] == [0, 1, 2, 3, 4, 5, 6]
+  assert [row["step"] for row in rows] == [1, 2, 3, 4, 5, 6]
+  held = read_metrics(tmp_path / "evaluations.jsonl")
+  assert [row["step"] for row in held] == [0]
   assert rows[-1]["loss"] == 9.0
   steps = [row["step"] for row in read_metrics(tmp_path / "samples.jsonl")]
   assert steps == [1, 2, 3, 4, 5]
@@ -132,7 +135,7 @@ def test_a_run_from_step_zero_starts_empty(tmp_path):
       log.evaluation(0, {"loss": 3.0})
       log.write(1, {"loss": 2.0})
   steps = [row["step"] for row in read_metrics(tmp_path / "metrics.jsonl")]
-  assert steps == [0, 1]
+  assert steps == [1]
 
 
 def test_training_time_goes_on_after_a_resume(tmp_path):

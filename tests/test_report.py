@@ -36,12 +36,13 @@ class Tags(HTMLParser):
 
 def write_folder(path, *, hostile="", steps=12):
   """A finished run; `hostile` stands wherever a model or a user may write."""
-  rows = [{"step": 0, "eval/loss": 3.0}]
+  held = [{"step": 0, "loss": 3.0}]
+  rows = []
   for step in range(1, steps + 1):
     row = {"step": step, "loss": 3 - 0.1 * step, "lr": 1e-3, "grad_norm": 1.5}
     row |= {"tokens": 100, "tokens_per_s": 50.0, "wall_s": 2.0 * step}
     rows.append({**row, f"extra{hostile}": 1.0})
-  rows.append({"step": steps, "eval/loss": 2.5, "wall_s": 2.0 * steps})
+  held.append({"step": steps, "loss": 2.5, "wall_s": 2.0 * steps})
   config = {"name": f"sft {hostile}", "train": {"steps": 20}, "x": [hostile]}
   run = {
     "started": f"2024-01-01T00:00:00+00:00 {hostile}",
@@ -49,20 +50,21 @@ def write_folder(path, *, hostile="", steps=12):
     "devices": [hostile],
   }
   sample = {"name": f"fixed {hostile}", "prompt": f"capital? {hostile}"}
+  sample["reference"] = f"gold {hostile}"
   samples = [
     {"step": step, **sample, "completion": f"Oslo {step} {hostile}"}
     for step in range(40)
   ]
-  answer = {name: f"{name} {hostile}" for name in ("prompt", "before", "after")}
-  answers = [{**answer, "reference": f"gold {hostile}"}, {"prompt": "bare"}]
+  samples += [{"step": step, "prompt": "bare"} for step in (0, 39)]
   for name, value in (
     ("config.json", config),
     ("run.json", run),
-    ("answers.json", answers),
   ):
     (path / name).write_text(json.dumps(value))
-  for name, lines in (("metrics.jsonl", rows), ("samples.jsonl", samples)):
-    (path / name).write_text("".join(json.dumps(r) + "\n" for r in lines))
+  files = {"metrics": rows, "evaluations": held, "samples": samples}
+  for name, lines in files.items():
+    text = "".join(json.dumps(row) + "\n" for row in lines)
+    (path / f"{name}.jsonl").write_text(text)
 
 
 def report(path, **options):
@@ -205,8 +207,6 @@ def test_a_folder_without_metrics_is_an_error(tmp_path):
   [
     ("config.json", "{", "config.json is not JSON"),
     ("run.json", "[]", "run.json must hold an object"),
-    ("answers.json", "{}", "answers.json must hold a list"),
-    ("answers.json", '["a"]', "must be an object\nits names: prompt, before"),
   ],
 )
 def test_a_broken_file_is_named(tmp_path, name, text, said):

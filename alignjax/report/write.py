@@ -18,6 +18,7 @@ FIRST = {
   "tokens_per_s": "Tokens per second",
 }
 NOT_DRAWN = ("step", "tokens", "wall_s", "nonfinite", "epoch", "step_s")
+ROW = ("step", "wall_s", "nonfinite")  # the log's own fields
 SAMPLES = 12  # completions shown for a prompt; the file has all of them
 
 
@@ -33,10 +34,13 @@ def write_report(workdir: str | Path) -> Path:
     ValueError: metrics.jsonl without a row, or a file that is not JSON.
   """
   workdir = Path(workdir)
-  rows = _rows(workdir / "metrics.jsonl") + [
-    {k if k == "step" else f"eval/{k}": v for k, v in row.items()}
+  held = [
+    {k if k in ROW else f"eval/{k}": v for k, v in row.items()}
     for row in _lines(workdir / "evaluations.jsonl")
   ]
+  rows = sorted(
+    _rows(workdir / "metrics.jsonl") + held, key=lambda row: row["step"]
+  )
   config = _json(workdir / "config.json", {})
   run = _json(workdir / "run.json", {})
   samples = _lines(workdir / "samples.jsonl")
