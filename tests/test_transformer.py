@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from alignjax.models.lm import LM, unconstrained
-from alignjax.models.transformer import Block, Norm, angles
+from alignjax.models.layers import Block, Norm
+from alignjax.models.transformer import angles
 from alignjax.types import Batch
 
 

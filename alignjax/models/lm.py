@@ -9,7 +9,8 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from alignjax.models.config import ModelConfig
-from alignjax.models.transformer import REMAT, Constrain, Transformer
+from alignjax.models.layers import Constrain
+from alignjax.models.transformer import REMAT, Transformer
 from alignjax.ops.readout import logits_of, readout
 from alignjax.types import Batch
 

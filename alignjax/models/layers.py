@@ -1,0 +1,186 @@
+"""The layers of a decoder: norms, projections, attention, MLP, block."""
+
+import math
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from alignjax.models.config import ModelConfig
+from alignjax.ops.attention import at_least_float32, attend, rotate
+
+Constrain = Callable[[jax.Array, str], jax.Array]
+
+ACTIVATIONS = {
+  "silu": jax.nn.silu,
+  "gelu": lambda x: jax.nn.gelu(x, approximate=False),
+  "gelu_tanh": lambda x: jax.nn.gelu(x, approximate=True),
+  "relu": jax.nn.relu,
+}
+
+
+def normal(std: float):
+  return nn.initializers.normal(std)
+
+
+class Norm(nn.Module):
+  """RMS or layer norm over the last axes, in float32."""
+
+  kind: str
+  eps: float
+  axes: int = 1
+
+  @nn.compact
+  def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
+    wide = at_least_float32(x)
+    shape = x.shape[-self.axes :]
+    over = tuple(range(-self.axes, 0))
+    zero_centred = self.kind == "rms_plus_one"
+    init = nn.initializers.zeros if zero_centred else nn.initializers.ones
+    scale = at_least_float32(self.param("scale", init, shape))
+    if self.kind == "layer":
+      wide = wide - wide.mean(over, keepdims=True)
+    wide = wide * jax.lax.rsqrt(
+      jnp.mean(wide**2, over, keepdims=True) + self.eps
+    )
+    wide = wide * (1 + scale if zero_centred else scale)
+    if self.kind == "layer":
+      wide = wide + self.param("bias", nn.initializers.zeros, shape)
+    return wide.astype(x.dtype)
+
+
+class Linear(nn.Module):
+  """x · kernel + bias over the last axes: [..., *inputs] → [..., *outputs].
+
+  One product of two matrices: contracting several axes at once costs XLA's CPU
+  backend a transposed copy of x in the backward pass.
+  """
+
+  inputs: tuple[int, ...]
+  outputs: tuple[int, ...]
+  bias: bool
+  std: float = 0.02
+
+  @nn.compact
+  def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
+    shape = (*self.inputs, *self.outputs)
+    kernel = self.param("kernel", normal(self.std), shape).astype(x.dtype)
+    size = math.prod(self.inputs)
+    y = x.reshape(-1, size) @ kernel.reshape(size, -1)
+    y = y.reshape(*x.shape[: x.ndim - len(self.inputs)], *self.outputs)
+    if self.bias:
+      bias = self.param("bias", nn.initializers.zeros, self.outputs)
+      y = y + bias.astype(x.dtype)
+    return y
+
+
+class Attention(nn.Module):
+  config: ModelConfig
+  window: int
+  constrain: Constrain
+
+  @nn.compact
+  def __call__(self, x, stream, cache):
+    c, window = self.config, self.window
+    D, H, K, N = c.width, c.heads, c.kv_heads, c.head_size
+
+    def project(name, heads):
+      return Linear((D,), (heads, N), c.qkv_bias, name=name)(x)
+
+    q, k, v = project("query", H), project("key", K), project("value", K)
+    if c.qk_norm != "none":
+      axes = 1 if c.qk_norm == "head" else 2
+      q = Norm(c.norm, c.norm_eps, axes, name="query_norm")(q)
+      k = Norm(c.norm, c.norm_eps, axes, name="key_norm")(k)
+    local = window and c.local_rope is not None
+    turn = stream["local" if local else "global"]
+    if turn is not None:
+      q, k = rotate(q, *turn), rotate(k, *turn)
+    q, k, v = (self.constrain(a, n) for a, n in zip((q, k, v), HEAD_NAMES))
+    if cache is not None:
+      cache, held = write(cache, k, v, stream["slot"])
+      if stream["key_positions"].shape[1] != x.shape[1]:
+        k, v = held
+    y = attend(
+      q,
+      k,
+      v,
+      stream["positions"],
+      stream["key_positions"],
+      stream["documents"],
+      stream["key_documents"],
+      window=window,
+      scale=c.scale,
+      softcap=c.attention_softcap,
+    )
+    std = 0.02 / (2 * c.depth) ** 0.5
+    out = Linear((H, N), (D,), c.out_bias, std, name="out")
+    return out(y), cache
+
+
+HEAD_NAMES = ("query", "key", "value")
+
+
+def write(cache, k, v, slot):
+  """Puts new keys and values at `slot` of one layer of the cache.
+
+  cache: (keys, values [n, B, C, K, N], layer). The stack is updated in place,
+  so that decoding one token moves one token, not the cache.
+  """
+  keys, values, layer = cache
+  at = (layer, 0, slot, 0, 0)
+  keys = jax.lax.dynamic_update_slice(keys, k[None].astype(keys.dtype), at)
+  values = jax.lax.dynamic_update_slice(
+    values, v[None].astype(values.dtype), at
+  )
+  k = jax.lax.dynamic_index_in_dim(keys, layer, 0, keepdims=False)
+  v = jax.lax.dynamic_index_in_dim(values, layer, 0, keepdims=False)
+  return (keys, values, layer), (k, v)
+
+
+class Mlp(nn.Module):
+  config: ModelConfig
+  constrain: Constrain
+
+  @nn.compact
+  def __call__(self, x):
+    c = self.config
+    D, F = c.width, c.hidden
+
+    def up(name):
+      return Linear((D,), (F,), c.mlp_bias, name=name)(x)
+
+    act = ACTIVATIONS[c.activation]
+    y = act(up("gate")) * up("up") if c.gated else act(up("up"))
+    y = self.constrain(y, "mlp")
+    std = 0.02 / (2 * c.depth) ** 0.5
+    return Linear((F,), (D,), c.mlp_bias, std, name="down")(y)
+
+
+class Block(nn.Module):
+  """One layer: x + attention, x + mlp, with the family's norms."""
+
+  config: ModelConfig
+  window: int
+  constrain: Constrain
+
+  @nn.compact
+  def __call__(self, x, stream, cache):
+    c = self.config
+    before = c.norm_place in ("pre", "both")
+    after = c.norm_place in ("post", "both")
+
+    def norm(name, x, wanted):
+      return Norm(c.norm, c.norm_eps, name=name)(x) if wanted else x
+
+    attention = Attention(c, self.window, self.constrain, name="attention")
+    mlp = Mlp(c, self.constrain, name="mlp")
+    y, cache = attention(norm("attention_norm", x, before), stream, cache)
+    y = norm("attention_post_norm", y, after)
+    middle = x if c.parallel else x + y
+    z = mlp(norm("mlp_norm", middle, before))
+    z = norm("mlp_post_norm", z, after)
+    x = x + y + z if c.parallel else middle + z
+    return self.constrain(x, "hidden"), cache
