@@ -202,3 +202,23 @@ def test_tfds_that_cannot_be_opened_says_how_to_prepare(tfds_folder):
   with pytest.raises(FileNotFoundError) as error:
     list(read("tfds:no_such_dataset"))
   assert len(str(error.value).splitlines()) <= 5
+
+
+def test_slices_of_a_file_hold_each_row_once(tmp_path):
+  file = tmp_path / "rows.jsonl"
+  file.write_text("".join(f'{{"text": "{i}"}}\n' for i in range(11)))
+
+  def texts(split):
+    return [row["text"] for row, _ in read(str(file), split=split)]
+
+  assert texts("train[2:4]") == ["2", "3"]
+  assert texts("train[:90%]") == [str(i) for i in range(9)]
+  assert texts("train[:90%]") + texts("train[90%:]") == texts("train")
+  assert texts("train[5:5]") == []
+
+
+def test_a_slice_that_is_none_is_refused(tmp_path):
+  file = tmp_path / "rows.jsonl"
+  file.write_text('{"text": "a"}\n')
+  with pytest.raises(ValueError, match=r"train\[::2\].*\n.*train\[:90%\]"):
+    list(read(str(file), split="train[::2]"))

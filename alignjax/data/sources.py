@@ -34,8 +34,9 @@ def read(
   path: a file (.jsonl, .json, either one with .gz, .parquet), a folder of such
     files with the split in their names, a tensorflow-datasets folder, or
     `tfds:NAME[/CONFIG]`.
-  split: which part of a folder; tensorflow-datasets take slices as well, as in
-    `train[:10%]`.
+  split: which part, and a slice of it in rows or percent, as tensorflow-datasets
+    write it: `train`, `train[:90%]`, `train[90%:]`, `validation[100:200]`. A
+    single file has one part, whatever it is called.
   limit: stop after so many rows.
   origin: `file:line` of a text file, `file[index]` of another.
 
@@ -46,15 +47,36 @@ def read(
 
 
 def _rows(path: str, split: str) -> Iterator[tuple[dict, str]]:
-  if path.startswith("tfds:"):
+  if path.startswith("tfds:") or (Path(path) / "features.json").exists():
     return _read_tfds(path, split)
+  found = re.fullmatch(r"(\w+)(?:\[(\d+%?)?:(\d+%?)?\])?", split)
+  if not found:
+    raise ValueError(
+      f"split = {split!r} is not a name with a slice in rows or percent\n"
+      "write train, train[:90%], train[90%:] or train[100:200]"
+    )
+  name, start, stop = found.groups()
+  rows = _read_files(path, name)
+  if "[" not in split:
+    return rows
+  rows = list(rows)
+
+  def place(text: str | None, default: int) -> int:
+    if text is None:
+      return default
+    if text.endswith("%"):
+      return len(rows) * int(text[:-1]) // 100
+    return int(text)
+
+  return iter(rows[place(start, 0) : place(stop, len(rows))])
+
+
+def _read_files(path: str, split: str) -> Iterator[tuple[dict, str]]:
   file = Path(path)
   if not file.exists():
     raise FileNotFoundError(_missing(file))
   if not file.is_dir():
     return _read_file(file)
-  if (file / "features.json").exists():
-    return _read_tfds(path, split)
   files = _files_of(file, split)
   return itertools.chain.from_iterable(map(_read_file, files))
 
