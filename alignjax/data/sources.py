@@ -34,9 +34,9 @@ def read(
   path: a file (.jsonl, .json, either one with .gz, .parquet), a folder of such
     files with the split in their names, a tensorflow-datasets folder, or
     `tfds:NAME[/CONFIG]`.
-  split: which part, and a slice of it in rows or percent, as tensorflow-datasets
-    write it: `train`, `train[:90%]`, `train[90%:]`, `validation[100:200]`. A
-    single file has one part, whatever it is called.
+  split: which part, and a slice of it in rows or percent, written as for
+    tensorflow-datasets: `train`, `train[:90%]`, `validation[100:200]`. A single
+    file has one part, whatever it is called.
   limit: stop after so many rows.
   origin: `file:line` of a text file, `file[index]` of another.
 
