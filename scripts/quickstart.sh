@@ -27,7 +27,7 @@ prepare
 if [ -n "$tiny" ]; then
   run=runs/quickstart-tiny
   model=(--config configs/quickstart.py:tiny
-    --config.train.steps=200 --config.data.train.limit=0)
+    --config.train.steps=150 --config.data.train.limit=0)
 else
   run=runs/quickstart
   # The package is a plugin of another program; all that is wanted is the file
