@@ -98,7 +98,7 @@ def trained(workdir: Path) -> Model:
   config.mesh = (1, 1, 1)
   found = model(config, placement(config))
   params, frozen = optim.split(found.params, config.optim.frozen)
-  checkpoints = Checkpoints(Path(workdir) / "checkpoints", keep=1)
+  checkpoints = Checkpoints(Path(workdir) / "checkpoints", keep=1, keep_every=0)
   if checkpoints.latest() is None:
     raise FileNotFoundError(f"{workdir} holds no checkpoint yet.")
   params = checkpoints.params(params)
@@ -146,6 +146,12 @@ def data(config: ConfigDict, model: Model, place: sharding.Placement) -> Data:
   template = templates.load_template(d.template or None, tokenizer)
   train, _, line = rows(d.train, config, tokenizer, template)
   held, examples, held_line = rows(d.eval, config, tokenizer, template)
+  if not train:
+    raise ValueError(
+      f"No rows are left to train on: {line}.\n"
+      "Check data.train.path, split and limit, or raise data.max_length."
+    )
+  check_vocabulary(train + held, model.lm.config.vocab)
   shape = shape_of(train + held)
   if shape[0] > limit:
     raise ValueError(
@@ -159,6 +165,17 @@ def data(config: ConfigDict, model: Model, place: sharding.Placement) -> Data:
     template=template,
     report=[line, held_line, f"rows are {shape[0]} tokens, {shape[1]} trained"],
   )
+
+
+def check_vocabulary(rows: list[Row], vocab: int) -> None:
+  """Raises where a row holds a token the model has no embedding for."""
+  for row in rows:
+    if row.tokens.max() >= vocab:
+      raise ValueError(
+        f"{row.origin}: token {row.tokens.max()} is outside the model's "
+        f"vocabulary of {vocab}.\nThe tokenizer is not this model's; use the "
+        "one it was made with."
+      )
 
 
 def prompts(config: ConfigDict, examples: list) -> list[Prompt]:

@@ -35,11 +35,6 @@ def trained(row: Row) -> np.ndarray:
 
 def shape_of(rows: Sequence[Row], multiple: int = 8) -> tuple[int, int]:
   """(length, predicted) that hold every row, rounded up to `multiple`."""
-  if not rows:
-    raise ValueError(
-      "No rows are left to train on.\nCheck data.*.path, split and limit, and "
-      "data.max_length: rows longer than it are dropped."
-    )
   longest = max(len(row.tokens) for row in rows)
   most = max(len(trained(row)) for row in rows)
   up = lambda n: -(-n // multiple) * multiple  # noqa: E731
