@@ -90,7 +90,7 @@ def ragged():
   return collate(rows, 16, 9)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny():
   """`configs/sft.py:tiny` as a function of further words and values."""
   from configs import sft
