@@ -11,6 +11,9 @@ export JAX_PLATFORMS=${JAX_PLATFORMS:-cpu}
 # Compiled programs are kept, so a second run is faster.
 export JAX_COMPILATION_CACHE_DIR=${JAX_COMPILATION_CACHE_DIR:-$PWD/.venv/xla}
 
-.venv/bin/ruff check
-.venv/bin/ruff format --check
-exec .venv/bin/python -m pytest "$@"
+# A slip of style fails the run, and does not keep the tests from running.
+style=0
+.venv/bin/ruff check || style=1
+.venv/bin/ruff format --check || style=1
+.venv/bin/python -m pytest "$@"
+exit $style
