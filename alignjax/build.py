@@ -112,6 +112,10 @@ def rows(
   """Tokenised rows of a source, their examples, and a line on what was read."""
   d = config.data
   limit = spec.limit or None
+  if not spec.path:
+    raise ValueError(
+      "data.train.path is empty; give a file, a folder, tfds:NAME or suite."
+    )
   if spec.path == "suite":
     raw = suite.rows(spec.split, n=limit)
     raw = ((row, f"suite[{row['id']}]") for row in raw)
@@ -136,6 +140,9 @@ def data(config: ConfigDict, model: Model, place: sharding.Placement) -> Data:
   """Loader and held-out batches, of one shape."""
   tokenizer, limit = model.tokenizer, model.lm.config.max_length
   t, d = config.train, config.data
+  for name in ("steps", "batch", "accumulate"):
+    if t[name] < 1:
+      raise ValueError(f"train.{name} = {t[name]}; it must be at least 1.")
   multiple = place.row_multiple * t.accumulate
   if t.batch % multiple:
     raise ValueError(
@@ -145,7 +152,9 @@ def data(config: ConfigDict, model: Model, place: sharding.Placement) -> Data:
     )
   template = templates.load_template(d.template or None, tokenizer)
   train, _, line = rows(d.train, config, tokenizer, template)
-  held, examples, held_line = rows(d.eval, config, tokenizer, template)
+  held, examples, held_line = [], [], "no held-out rows: data.eval.path is ''"
+  if d.eval.path:
+    held, examples, held_line = rows(d.eval, config, tokenizer, template)
   if not train:
     raise ValueError(
       f"No rows are left to train on: {line}.\n"

@@ -5,6 +5,8 @@ that help costs nothing.
 """
 
 import argparse
+import difflib
+import importlib.util
 import os
 import sys
 import traceback
@@ -79,27 +81,25 @@ def train(argv: list[str]) -> None:
   from absl import flags
   from ml_collections import config_flags
 
-  config_path = _value(argv, "--config").split(":")[0]
-  if not config_path:
+  given, argv = _take(argv, "--config")
+  if not given:
     raise ValueError("train needs --config FILE (see configs/).")
-  file = Path(config_path)
-  if not file.is_file():
-    raise FileNotFoundError(
-      f"No config file {config_path}.\nConfigs are python files with "
-      "get_config(); those of the project are in configs/."
-    )
-  # Configs import their shared blocks as `configs.common`.
-  sys.path[:0] = [str(file.resolve().parent.parent), str(file.resolve().parent)]
+  config = load_config(given)
+  check_keys(config, argv)
   values = flags.FlagValues()
-  config = config_flags.DEFINE_config_file(
-    "config", flag_values=values, lock_config=True
+  argv = ["alignjax train", *argv]
+  held = config_flags.DEFINE_config_dict(
+    "config", config, flag_values=values, lock_config=True, sys_argv=argv
   )
   flags.DEFINE_string("workdir", "", "folder of the run", flag_values=values)
   flags.DEFINE_boolean("profile", False, "write a trace", flag_values=values)
   try:
-    rest = values(["alignjax train", *argv])[1:]
+    rest = values(argv)[1:]
   except (AttributeError, KeyError, TypeError, flags.Error) as error:
-    raise ValueError(_config_error(error)) from error
+    raise ValueError(
+      f"{error}\nOptions of train: --config, --workdir, --profile, --debug and "
+      "--config.KEY=VALUE."
+    ) from error
   if rest:
     raise ValueError(f"{rest[0]!r} is not an option of train.")
   if not values["workdir"].value:
@@ -108,24 +108,61 @@ def train(argv: list[str]) -> None:
   from alignjax.train import train as run
 
   report = run(
-    config.value, Path(values["workdir"].value), profile=values["profile"].value
+    held.value, Path(values["workdir"].value), profile=values["profile"].value
   )
   print(report)
 
 
-def _value(argv: list[str], flag: str) -> str:
-  """The value of `--flag value` or `--flag=value`, "" where it is not given."""
+def load_config(given: str):
+  """The ConfigDict of `FILE[:words]`: what the file's get_config returns."""
+  path, _, words = given.partition(":")
+  file = Path(path).resolve()
+  if not file.is_file():
+    raise FileNotFoundError(
+      f"No config file {path}.\nConfigs are python files with "
+      "get_config(); those of the project are in configs/."
+    )
+  # Configs import their shared blocks as `configs.common`.
+  sys.path[:0] = [str(file.parent.parent), str(file.parent)]
+  spec = importlib.util.spec_from_file_location("config_file", file)
+  if spec is None:
+    raise ValueError(f"{path} is not a python file (.py).")
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  if not hasattr(module, "get_config"):
+    raise ValueError(f"{path} has no function get_config.")
+  return module.get_config(*[words] if words else [])
+
+
+def check_keys(config, argv: list[str]) -> None:
+  """Raises where `--config.KEY=VALUE` names a key that is not there."""
+  for option in argv:
+    if not option.startswith("--config."):
+      continue
+    key = option.removeprefix("--config.").split("=")[0]
+    at, node = "config", config
+    for name in key.split("."):
+      if "[" in name:  # an entry of a tuple: left to the flags
+        break
+      legal = list(node) if hasattr(node, "keys") else []
+      if name not in legal:
+        close = difflib.get_close_matches(name, legal, 1)
+        meant = f" Did you mean {at}.{close[0]}?" if close else ""
+        raise ValueError(
+          f"The config has no key {key}.{meant}\n"
+          f"Keys of {at}: {', '.join(legal) or 'none'}."
+        )
+      at, node = f"{at}.{name}", node[name]
+
+
+def _take(argv: list[str], flag: str) -> tuple[str, list[str]]:
+  """The value of `--flag value` or `--flag=value`, "" for none; the rest."""
   for i, a in enumerate(argv):
     if a.startswith(flag + "="):
-      return a[len(flag) + 1 :]
+      return a[len(flag) + 1 :], argv[:i] + argv[i + 1 :]
     if a == flag and i + 1 < len(argv):
-      return argv[i + 1]
-  return ""
-
-
-def _config_error(error: Exception) -> str:
-  text = str(error.args[0] if error.args else error).strip().strip("'\"")
-  return f"{text}\nOptions are --config.KEY=VALUE with the keys of the config."
+      return argv[i + 1], argv[:i] + argv[i + 2 :]
+  return "", argv
 
 
 def quiet() -> None:

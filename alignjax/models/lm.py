@@ -15,6 +15,7 @@ from alignjax.ops.readout import logits_of, readout
 from alignjax.types import Batch
 
 Params = dict
+DTYPES = ("float32", "bfloat16", "float16", "float64")
 
 
 def unconstrained(x: jax.Array, name: str) -> jax.Array:
@@ -46,6 +47,12 @@ class LM:
       raise ValueError(
         f"remat = {self.remat!r} is unknown; one of {', '.join(REMAT)}."
       )
+    if self.dtype not in DTYPES:
+      raise ValueError(
+        f"dtype = {self.dtype!r} is unknown; one of {', '.join(DTYPES)}."
+      )
+    if self.chunk < 1:
+      raise ValueError(f"chunk = {self.chunk}; it must be at least 1.")
 
   @property
   def module(self) -> Transformer:
