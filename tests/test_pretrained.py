@@ -6,7 +6,6 @@ from pathlib import Path
 
 import gguf
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -18,26 +17,26 @@ from alignjax.models.presets import preset
 FIXTURES = Path(__file__).parent / "fixtures" / "families"
 
 
-def tiny(vocab=264):
+def tiny(draw, vocab=264):
   """A random llama with a byte tokenizer (260 tokens)."""
   config = preset("tiny").replace(vocab=vocab, width=16, depth=2, hidden=24)
   lm = LM(config.replace(heads=2, kv_heads=1, head_size=8, eos=(259,)))
-  return lm, lm.init(jax.random.key(0)), byte_tokenizer()
+  return lm, draw(lm), byte_tokenizer()
 
 
-def test_a_model_with_its_tokenizer_goes_there_and_back(tmp_path):
-  lm, params, tokenizer = tiny()
+def test_a_model_with_its_tokenizer_goes_there_and_back(tmp_path, draw):
+  lm, params, tokenizer = tiny(draw)
   pretrained.export(tmp_path, lm, params, tokenizer)
   same, back, again = pretrained.load(tmp_path)
   assert same == lm
-  assert jax.tree.all(jax.tree.map(jnp.array_equal, params, back))
+  assert jax.tree.all(jax.tree.map(np.array_equal, params, back))
   assert again.get_vocab() == tokenizer.get_vocab()
   assert again.chat_template == tokenizer.chat_template
   files = {f.suffix for f in tmp_path.iterdir()}
   assert files <= {".json", ".safetensors", ".jinja"}
 
 
-def test_dtype_is_of_parameters_and_arithmetic(tmp_path):
+def test_dtype_is_of_parameters_and_arithmetic():
   lm, params, _ = pretrained.load(FIXTURES / "gemma3", dtype="bfloat16")
   assert lm.dtype == "bfloat16"
   assert {x.dtype.name for x in jax.tree.leaves(params)} == {"bfloat16"}
@@ -50,8 +49,8 @@ def test_dtype_is_of_parameters_and_arithmetic(tmp_path):
     pretrained.load(FIXTURES / "gemma3", dtype="int4")
 
 
-def test_the_tokenizer_must_fit_the_embedding(tmp_path):
-  lm, params, tokenizer = tiny(vocab=259)
+def test_the_tokenizer_must_fit_the_embedding(tmp_path, draw):
+  lm, params, tokenizer = tiny(draw, vocab=259)
   pretrained.export(tmp_path, lm, params, tokenizer)
   with pytest.raises(ValueError, match="has 260 tokens.*vocabulary 259") as e:
     pretrained.load(tmp_path)

@@ -43,6 +43,8 @@ def copy(name, folder, change=lambda stored: stored):
 @pytest.mark.parametrize("name", NAMES)
 def test_load_export_load_is_bitwise(name, tmp_path):
   config, params = load(FIXTURES / name)
+  # On the host: slicing layers of jax.Arrays compiles for every shape.
+  params = jax.tree.map(np.asarray, params)
   save_safetensors(params, config, tmp_path)
   again, back = load(tmp_path)
   assert again == config
@@ -63,7 +65,7 @@ def test_many_shards(tmp_path):
   assert set(index["weight_map"].values()) == set(shards)
   stored = read_folder(tmp_path)
   assert index["metadata"]["total_size"] == sum(
-    4 * int(np.prod(t.shape)) for t in stored.values()
+    4 * int(np.prod(t.get_shape())) for t in stored.values()
   )
   same(load(tmp_path)[1], params)
   # A smaller export leaves nothing of the larger one behind.
@@ -79,7 +81,7 @@ def test_narrow_folders(dtype, tmp_path):
   config, params = load(FIXTURES / "qwen2")
   save_safetensors(params, config, tmp_path, dtype)
   assert json.loads((tmp_path / "config.json").read_text())["dtype"] == dtype
-  narrow = jax.tree.map(lambda x: x.astype(dtype), params)
+  narrow = jax.tree.map(lambda x: np.asarray(x).astype(dtype), params)
   same(load(tmp_path)[1], jax.tree.map(lambda x: x.astype("float32"), narrow))
   same(load(tmp_path, dtype=dtype)[1], narrow)
 
@@ -104,11 +106,12 @@ def test_shards_land_where_they_are_wanted(monkeypatch):
 
   class Counted:
     def __init__(self, name, stored):
-      self.name, self.stored, self.shape = name, stored, stored.shape
+      self.name, self.stored = name, stored
+      self.get_shape, self.get_dtype = stored.get_shape, stored.get_dtype
 
-    def read(self):
+    def __getitem__(self, which):
       reads.append(self.name)
-      return self.stored.read()
+      return self.stored[which]
 
   monkeypatch.setattr(
     weights,
@@ -265,7 +268,7 @@ def test_a_failed_export_leaves_the_old_one(tmp_path, monkeypatch):
     raise OSError("disk full")
 
   monkeypatch.setattr(weights, "write_file", fail)
-  changed = jax.tree.map(lambda x: x + 1, params)
+  changed = jax.tree.map(lambda x: np.asarray(x) + 1, params)
   with pytest.raises(OSError, match="disk full"):
     save_safetensors(changed, config, tmp_path)
   same(load(tmp_path)[1], params)

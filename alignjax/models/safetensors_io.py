@@ -1,100 +1,27 @@
-"""Safetensors files: read in place, written tensor by tensor.
-
-The format is a length (8 bytes, little endian), a JSON header, and the bytes
-of the tensors. Mapped files are read here rather than with the package's numpy
-front end so that a host reads only the slices its devices hold, bfloat16 too.
-"""
+"""Safetensors files by their package: which are read, and what is wrong."""
 
 import json
-import math
-import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
-import ml_dtypes
 import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
 
-DTYPES = {
-  "F64": np.dtype(np.float64),
-  "F32": np.dtype(np.float32),
-  "F16": np.dtype(np.float16),
-  "BF16": np.dtype(ml_dtypes.bfloat16),
-}
-LARGEST_HEADER = 100 * 2**20
+DTYPES = ("F64", "F32", "F16", "BF16")
 
 
-class Stored(NamedTuple):
-  """A tensor on disk; `offset` in bytes from the start of the file."""
+def read_folder(folder: Path) -> dict[str, Any]:
+  """All tensors of a model folder, of one file or of the index's shards.
 
-  file: Path
-  dtype: str
-  shape: tuple[int, ...]
-  offset: int
-
-  def read(self) -> np.ndarray:
-    """The tensor, mapped: nothing is read before it is looked at."""
-    if self.dtype not in DTYPES:
-      raise ValueError(
-        f"{self.file.name}: tensors of type {self.dtype} are not supported; "
-        f"legal: {', '.join(DTYPES)}.\n"
-        "Convert quantised checkpoints to bfloat16 first."
-      )
-    if 0 in self.shape:
-      return np.zeros(self.shape, DTYPES[self.dtype])
-    return np.memmap(
-      self.file, DTYPES[self.dtype], "r", self.offset, self.shape
-    )
-
-
-def read_header(file: Path) -> dict[str, Stored]:
-  """Names and places of the tensors of one file, checked against its size."""
-  size = file.stat().st_size
-
-  def broken(why: str):
-    return ValueError(
-      f"{file} is not a safetensors file: {why}.\n"
-      "It may be half downloaded, or a Git LFS pointer; fetch it again."
-    )
-
-  with open(file, "rb") as f:
-    length = int.from_bytes(f.read(8), "little")
-    if size < 8 or length > min(size - 8, LARGEST_HEADER):
-      raise broken(f"{size} bytes, a header of {length}")
-    try:
-      header = json.loads(f.read(length))
-      header.pop("__metadata__", None)
-      entries = [(name, *_entry(e)) for name, e in header.items()]
-    except (ValueError, KeyError, TypeError, AttributeError):
-      raise broken("its header is not what the format says") from None
-  out = {}
-  for name, dtype, shape, begin, end in entries:
-    if dtype in DTYPES:
-      wanted = math.prod(shape) * DTYPES[dtype].itemsize
-      if end - begin != wanted:
-        raise broken(f"{name} has {end - begin} bytes instead of {wanted}")
-    if not begin <= end <= size - 8 - length:
-      raise broken(f"{name} lies outside of it")
-    out[name] = Stored(file, dtype, shape, 8 + length + begin)
-  return out
-
-
-def _entry(entry: dict) -> tuple:
-  """(dtype, shape, begin, end); TypeError where one is of another kind."""
-  dtype, shape = entry["dtype"], tuple(entry["shape"])
-  begin, end = entry["data_offsets"]
-  whole = all(type(n) is int and n >= 0 for n in (*shape, begin, end))
-  if not isinstance(dtype, str) or not whole:
-    raise TypeError
-  return dtype, shape, begin, end
-
-
-def read_folder(folder: Path) -> dict[str, Stored]:
-  """All tensors of a model folder, of one file or of the index's shards."""
+  Name → slice of the package: `get_shape()` and `get_dtype()` read nothing,
+  indexing reads what is asked for.
+  """
   single = folder / "model.safetensors"
   index = folder / "model.safetensors.index.json"
   if single.is_file():
-    return read_header(single)
+    return _open(single)
   if not index.is_file():
     raise FileNotFoundError(_no_weights(folder))
   try:
@@ -111,7 +38,7 @@ def read_folder(folder: Path) -> dict[str, Stored]:
         f"{index} names {name!r}, which is not in the folder.\n"
         "Fetch the missing shard."
       )
-    out |= read_header(file)
+    out |= _open(file)
   lost = sorted(set(listed) - set(out))
   if lost:
     raise ValueError(
@@ -119,6 +46,28 @@ def read_folder(folder: Path) -> dict[str, Stored]:
       f"{lost[0]}."
     )
   return out
+
+
+def _open(file: Path) -> dict[str, Any]:
+  try:
+    opened = safe_open(file, framework="numpy")
+  except SafetensorError as error:
+    raise ValueError(
+      f"{file} is not a whole safetensors file: {error}.\n"
+      "It may be half downloaded, or a Git LFS pointer; fetch it again."
+    ) from None
+  return {name: opened.get_slice(name) for name in opened.keys()}
+
+
+def check_types(tensors: Mapping[str, Any], folder: Path) -> None:
+  """ValueError where a tensor is of integers or quantised."""
+  for name, tensor in tensors.items():
+    if tensor.get_dtype() not in DTYPES:
+      raise ValueError(
+        f"{folder}: {name} is of type {tensor.get_dtype()}; legal: "
+        f"{', '.join(DTYPES)}.\n"
+        "Convert quantised checkpoints to bfloat16 first."
+      )
 
 
 def check_shard_name(name: object, index: Path) -> None:
@@ -155,32 +104,16 @@ def _no_weights(folder: Path) -> str:
   )
 
 
-def write_file(
-  file: Path,
-  shapes: Mapping[str, tuple[int, ...]],
-  dtype: str,
-  arrays: Iterable[np.ndarray],
-) -> None:
-  """Writes tensors of one dtype ("F32", "F16", "BF16") as they come.
-
-  arrays: as many as `shapes`, in its order; one at a time is held.
-  """
-  header, at = {"__metadata__": {"format": "pt"}}, 0
-  for name, shape in shapes.items():
-    end = at + math.prod(shape) * DTYPES[dtype].itemsize
-    header[name] = {
-      "dtype": dtype,
-      "shape": list(shape),
-      "data_offsets": [at, end],
-    }
-    at = end
-  text = json.dumps(header, separators=(",", ":")).encode()
-  text += b" " * (-len(text) % 8)
-  with open(file, "wb") as f:
-    f.write(len(text).to_bytes(8, "little") + text)
-    for name, array in zip(shapes, arrays, strict=True):
-      if array.shape != shapes[name] or array.dtype != DTYPES[dtype]:
-        raise ValueError(f"{name}: {array.dtype} {array.shape} was not planned")
-      f.write(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
-    f.flush()
-    os.fsync(f.fileno())
+def write_file(file: Path, arrays: dict[str, np.ndarray]) -> None:
+  """Writes contiguous arrays; OSError where it cannot."""
+  file.touch()
+  mode = file.stat().st_mode
+  try:
+    # transformers refuses files that do not say whose layout theirs is.
+    save_file(arrays, file, metadata={"format": "pt"})
+  except SafetensorError as error:
+    raise OSError(
+      f"{file} could not be written: {error}.\n"
+      "Make room there, or export to another folder."
+    ) from None
+  file.chmod(mode)  # the package lets nobody but the owner read

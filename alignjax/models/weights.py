@@ -18,12 +18,12 @@ from jax.experimental import multihost_utils
 from alignjax.models.config import ModelConfig
 from alignjax.models.families import config_to_hf
 from alignjax.models.layout import Leaf, head_names, leaves, stem, tensors
-from alignjax.models.safetensors_io import DTYPES, read_folder, write_file
+from alignjax.models.safetensors_io import check_types, read_folder, write_file
 
 Place = Callable[[str, Sequence[int]], jax.sharding.Sharding]
 Read = Callable[[str], np.ndarray]
 
-FILE_DTYPES = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
+OUR_DTYPES = ("float32", "float16", "bfloat16")
 # Buffers that old files keep; they follow from the config.
 BUFFERS = (
   "rotary_emb.inv_freq",
@@ -54,10 +54,11 @@ def load_safetensors(
   ValueError or FileNotFoundError where the folder does not hold them.
   """
   stored = read_folder(Path(folder))
-  shapes = {name: tensor.shape for name, tensor in stored.items()}
+  shapes = {name: tensor.get_shape() for name, tensor in stored.items()}
   names = match(config, shapes, str(folder))
+  check_types({name: stored[name] for name in names.values()}, folder)
   _check_tied(config, stored, names, folder)
-  return assemble(config, lambda n: stored[names[n]].read(), place, dtype)
+  return assemble(config, lambda n: stored[names[n]][...], place, dtype)
 
 
 def assemble(
@@ -73,9 +74,9 @@ def assemble(
 
 
 def check_dtype(dtype: str) -> None:
-  if dtype not in FILE_DTYPES:
+  if dtype not in OUR_DTYPES:
     raise ValueError(
-      f"dtype = {dtype!r} is not supported; one of {', '.join(FILE_DTYPES)}."
+      f"dtype = {dtype!r} is not supported; one of {', '.join(OUR_DTYPES)}."
     )
 
 
@@ -180,13 +181,12 @@ def _check_tied(config, stored, names, folder) -> None:
   copy = next((n for n in stored if n.endswith(head)), None)
   if not config.tied or copy is None:
     return
-  a, b = stored[names[embed]].read(), stored[copy].read()
-  same = a.shape == b.shape and a.dtype == b.dtype
-  # In pieces, so that the comparison needs no third table.
-  if not same or not all(
-    np.array_equal(a[i : i + 1024], b[i : i + 1024])
-    for i in range(0, len(a), 1024)
-  ):
+  a, b = stored[names[embed]], stored[copy]
+  same = a.get_shape() == b.get_shape() and a.get_dtype() == b.get_dtype()
+  V = config.vocab
+  # In pieces, so that the comparison needs no table in memory.
+  rows = [slice(i, min(i + 1024, V)) for i in range(0, V, 1024)]
+  if not same or not all(np.array_equal(a[r], b[r]) for r in rows):
     raise ValueError(
       f"{folder}: config.json ties the output head to the embedding, but "
       f"{copy} differs from {names[embed]}.\n"
@@ -199,21 +199,22 @@ def save_safetensors(
   config: ModelConfig,
   folder: Path,
   dtype: str = "float32",
-  max_shard_bytes: int = 5 * 10**9,
+  max_shard_bytes: int = 2 * 10**9,
 ) -> None:
   """Writes a Hugging Face folder: config.json and weights, in shards.
 
-  Tensor by tensor, under other names until all is written; weights of an
+  The host holds one shard, of at most `max_shard_bytes` (or one tensor),
+  beside the model. Written under other names until all is there; weights of an
   earlier export are removed. Every process of a run must call it; the first
-  one writes.
+  one writes. OSError where the disk is full.
   """
   check_dtype(dtype)
-  kind = FILE_DTYPES[dtype]
+  kind = jnp.dtype(dtype)
   folder = Path(folder)
   hf = config_to_hf(config) | {"dtype": dtype, "torch_dtype": dtype}
   flat = _flatten(params)
   _check_params(config, flat)
-  shards = _plan(config, DTYPES[kind].itemsize, max_shard_bytes)
+  shards = _plan(config, kind.itemsize, max_shard_bytes)
   names = [
     f"model-{i + 1:05}-of-{len(shards):05}.safetensors"
     for i in range(len(shards))
@@ -222,20 +223,19 @@ def save_safetensors(
   if jax.process_index() != 0:
     for shard in shards:
       for tensor in shard:
-        _fetch(tensor, flat)
+        _fetch(tensor, flat, kind)
     return
   folder.mkdir(parents=True, exist_ok=True)
   with tempfile.TemporaryDirectory(dir=folder, prefix=".export-") as temporary:
     new = Path(temporary)
     weight_map: dict[str, str] = {}
     for name, shard in zip(names, shards):
-      shapes = {tensor.name: tensor.shape for tensor in shard}
-      arrays = (_fetch(t, flat).astype(DTYPES[kind]) for t in shard)
-      write_file(new / name, shapes, kind, arrays)
-      weight_map |= dict.fromkeys(shapes, name)
+      # No variable holds the arrays: they go before the next shard comes.
+      write_file(new / name, {t.name: _fetch(t, flat, kind) for t in shard})
+      weight_map |= {t.name: name for t in shard}
     last = ["config.json"]
     if len(shards) > 1:
-      size = sum(t.size for t in tensors(config)) * DTYPES[kind].itemsize
+      size = sum(t.size for t in tensors(config)) * kind.itemsize
       index = {"metadata": {"total_size": size}, "weight_map": weight_map}
       last.append("model.safetensors.index.json")
       _write_json(new / last[-1], index)
@@ -252,7 +252,7 @@ def _write_json(file: Path, value: dict) -> None:
   file.write_text(json.dumps(value, indent=2) + "\n", "utf-8")
 
 
-def _flatten(params: Mapping) -> dict[str, jax.Array]:
+def _flatten(params: Mapping) -> dict[str, jax.Array | np.ndarray]:
   flat = jax.tree_util.tree_flatten_with_path(params)[0]
   return {"/".join(k.key for k in path): x for path, x in flat}
 
@@ -286,7 +286,7 @@ def _plan(config: ModelConfig, itemsize: int, largest: int) -> list[list]:
   return shards
 
 
-def _fetch(tensor, flat: Mapping) -> np.ndarray:
+def _fetch(tensor, flat: Mapping, kind: np.dtype) -> np.ndarray:
   """A file's tensor on the host."""
   parts = []
   for path in tensor.paths:
@@ -295,4 +295,4 @@ def _fetch(tensor, flat: Mapping) -> np.ndarray:
     if isinstance(x, jax.Array) and not x.is_fully_addressable:
       x = multihost_utils.process_allgather(x, tiled=True)
     parts.append(np.asarray(x))
-  return tensor.pack(parts)
+  return tensor.pack(parts).astype(kind, copy=False)
