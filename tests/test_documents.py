@@ -11,6 +11,7 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from test_layers import FLOORS
 
 from alignjax import build, cli
 from alignjax.data import suite
@@ -30,6 +31,19 @@ def test_paths_in_the_documents_exist():
       assert (ROOT / path).exists(), f"{name} speaks of {path}"
     for link in re.findall(r"\]\((?!http)([^)#]+)\)", text):
       assert (ROOT / link).exists(), f"{name} links to {link}"
+
+
+def test_the_layout_in_the_readme_is_that_of_the_floors():
+  (block,) = re.findall(r"lines above it\.\n\n```\n(.*?)```", README, re.S)
+  seen, floor = set(), 0
+  for line in re.sub(r"\n  ", " ", block).splitlines():
+    rooms = re.findall(r"alignjax/(\w+)", line)
+    floors = {FLOORS[room] for room in rooms}
+    assert len(floors) == 1 and min(floors) >= floor, line
+    seen, floor = seen | set(rooms), min(floors)
+  package = ROOT / "alignjax"
+  files = (f.relative_to(package) for f in package.rglob("*.py"))
+  assert seen == {Path(f.parts[0]).stem for f in files} - {"__init__"}
 
 
 def test_commands_and_keys_in_the_readme_exist():
