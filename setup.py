@@ -34,7 +34,7 @@ setup(
     "orbax-checkpoint",
     "pyarrow",
     "rich",
-    "safetensors",
+    "safetensors>=0.8",
     "tensorboardX",
     "tensorflow-datasets",
     "tokenizers",

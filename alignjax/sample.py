@@ -120,15 +120,12 @@ def make_sampler(
     prompt = (slots < lengths) | (slots >= L)
     documents = prompt.astype(jnp.int32)
 
-    x, cache = lm.extend(
-      weights,
-      prompts.tokens,
-      positions[:, :L],
-      documents[:, :L],
-      positions[:, :L],
-      documents[:, :L],
-      jnp.int32(0),
-      lm.empty_cache(B, L + T),
+    x, own = lm.extend(
+      weights, prompts.tokens, positions[:, :L], documents[:, :L], None
+    )
+    # Room for T more tokens: keys and values are [..., L, N].
+    cache = jax.tree.map(
+      lambda x: jnp.pad(x, [(0, 0)] * (x.ndim - 2) + [(0, T), (0, 0)]), own
     )
     last = jnp.take_along_axis(x, lengths[:, :, None] - 1, axis=1)[:, 0]
 
@@ -163,16 +160,19 @@ def make_sampler(
     def body(carry):
       t, token, cache, state = carry
       slot = L + t - 1
-      # Slots not written yet hold later positions, which no query sees.
-      x, cache = lm.extend(
+      written = jnp.where(slots < slot, documents, -1)
+      x, own = lm.extend(
         weights,
         token[:, None],
         jax.lax.dynamic_slice_in_dim(positions, slot, 1, axis=1),
         jnp.ones((B, 1), jnp.int32),
-        positions,
-        documents,
-        slot,
+        (cache, positions, written),
+      )
+      # Once a token, outside the layers, which only read: moves one token.
+      cache = jax.tree.map(
+        lambda c, x: jax.lax.dynamic_update_slice_in_dim(c, x, slot, -2),
         cache,
+        own,
       )
       token, logp = read(x[:, 0], t)
       return t + 1, token, cache, keep(state, token, logp, t)

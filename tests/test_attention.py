@@ -8,7 +8,7 @@ import pytest
 
 from alignjax.models.config import Rope
 from alignjax.models.transformer import angles
-from alignjax.ops.attention import attend, frequencies, rotate, visible
+from alignjax.ops.attention import Past, attend, frequencies, rotate, visible
 
 
 def naive(q, k, v, see, scale, softcap):
@@ -48,30 +48,31 @@ def test_who_sees_whom_by_hand():
 
 def test_two_keys_by_hand():
   # Scores 0 and ln 3, so the weights are 1/4 and 3/4.
-  q = jnp.array([[[[2.0]]]])
-  k = jnp.array([[[[0.0]], [[math.log(3.0)]]]])
-  v = jnp.array([[[[1.0]], [[5.0]]]])
+  q = jnp.array([[[[0.0]], [[2.0]]]])
+  k = jnp.array([[[[0.0], [math.log(3.0)]]]])
+  v = jnp.array([[[[1.0], [5.0]]]])
+  at = jnp.array([[0, 1]])
 
-  def out(key_documents, window, softcap):
-    found = attend(
-      q,
-      k,
-      v,
-      jnp.array([[1]]),
-      jnp.array([[0, 1]]),
-      jnp.array([[1]]),
-      jnp.array([key_documents]),
-      window=window,
-      scale=0.5,
-      softcap=softcap,
+  def out(documents, window, softcap):
+    options = dict(window=window, scale=0.5, softcap=softcap)
+    documents = jnp.array([documents])
+    found = attend(q, k, v, at, documents, None, **options)[0, 1].item()
+    # The same from a cache that holds the first key, and a slot still free.
+    past = Past(
+      jnp.pad(k[:, :, :1], [(0, 0)] * 2 + [(0, 1), (0, 0)]),
+      jnp.pad(v[:, :, :1], [(0, 0)] * 2 + [(0, 1), (0, 0)]),
+      at,
+      documents.at[:, 1].set(-1),
     )
-    return found.item()
+    new = (q[:, 1:], k[:, :, 1:], v[:, :, 1:], at[:, 1:], documents[:, 1:])
+    assert attend(*new, past, **options).item() == pytest.approx(found)
+    return found
 
   assert out([1, 1], 0, 0.0) == pytest.approx(4.0)
   cap = 0.5
   weight = 1 / (1 + math.exp(-cap * math.tanh(math.log(3.0) / cap)))
   assert out([1, 1], 0, cap) == pytest.approx(1 + 4 * weight)
-  assert out([1, 2], 0, 0.0) == 1.0  # the second key: another document
+  assert out([2, 1], 0, 0.0) == 5.0  # the first key: another document
   assert out([1, 1], 1, 0.0) == 5.0  # the first key: out of the window
 
 
@@ -85,7 +86,8 @@ def random_case(B, L, H, K, N):
 
 @partial(jax.jit, static_argnames=("window", "scale", "softcap"))
 def whole(q, k, v, at, documents, **options):
-  return attend(q, k, v, at, at, documents, documents, **options)
+  k, v = k.swapaxes(1, 2), v.swapaxes(1, 2)
+  return attend(q, k, v, at, documents, None, **options)
 
 
 @pytest.mark.parametrize("softcap", [0.0, 2.0])
@@ -125,29 +127,20 @@ def test_softmax_of_bfloat16_is_float32():
   # Scores 8 and 8.125 at weights 0.469 and 0.531; in bfloat16 arithmetic
   # their sum of 1000 equal pairs would be far off.
   n = 1000
-  q = jnp.ones((1, 1, 1, 2), jnp.bfloat16)
   k = jnp.tile(
     jnp.array([[64.0, 0.0], [64.0, 1.0]], jnp.bfloat16), (n, 1)
-  ).reshape(1, 2 * n, 1, 2)
+  ).reshape(1, 1, 2 * n, 2)
   v = jnp.tile(
     jnp.array([[0.0, 0.0], [1.0, 1.0]], jnp.bfloat16), (n, 1)
-  ).reshape(1, 2 * n, 1, 2)
-  one = jnp.ones((1, 2 * n), jnp.int32)
+  ).reshape(1, 1, 2 * n, 2)
+  q = jnp.ones((1, 2 * n, 1, 2), jnp.bfloat16)
+  at = jnp.arange(2 * n)[None]
   out = attend(
-    q,
-    k,
-    v,
-    one[:, :1],
-    one,
-    one[:, :1],
-    one,
-    window=0,
-    scale=0.125,
-    softcap=0.0,
+    q, k, v, at, at * 0 + 1, None, window=0, scale=0.125, softcap=0.0
   )
   assert out.dtype == jnp.bfloat16
   expected = 1 / (1 + math.exp(-0.125))
-  np.testing.assert_allclose(float(out[0, 0, 0, 0]), expected, atol=3e-3)
+  np.testing.assert_allclose(float(out[0, -1, 0, 0]), expected, atol=3e-3)
 
 
 def turned(rope, size, positions):

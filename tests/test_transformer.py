@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from alignjax.models.lm import LM, unconstrained
 from alignjax.models.layers import Block, Norm
+from alignjax.models.lm import LM, unconstrained
 from alignjax.models.transformer import angles
 from alignjax.types import Batch
 
@@ -152,25 +152,23 @@ def test_a_window_bounds_what_reaches_a_token(small, draw):
 def test_a_cache_filled_piece_by_piece_is_the_whole_row(lm, params):
   tokens = words(2, 9)
   whole = hidden(lm, params, tokens)
-  cache = lm.empty_cache(2, 12)
   positions = jnp.broadcast_to(jnp.arange(12), (2, 12))
   ones = jnp.ones((2, 12), jnp.int32)
   extend = jax.jit(lm.extend)
-  at = 0
+  past, at = None, 0
   for size in (4, 1, 1, 3):
     now = slice(at, at + size)
-    x, cache = extend(
-      params,
-      tokens[:, now],
-      positions[:, now],
-      ones[:, now],
-      positions,
-      ones,
-      jnp.int32(at),
-      cache,
+    x, own = extend(
+      params, tokens[:, now], positions[:, now], ones[:, now], past
     )
     np.testing.assert_allclose(x, whole[:, now], atol=2e-5)
+    cache = own if past is None else concatenate(past[0], own)
     at += size
+    past = (cache, positions[:, :at], ones[:, :at])
+
+
+def concatenate(cache, own):
+  return jax.tree.map(lambda *x: jnp.concatenate(x, axis=-2), cache, own)
 
 
 def test_local_rope_turns_windowed_layers_alone(small, draw):

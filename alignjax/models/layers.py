@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from alignjax.models.config import ModelConfig
-from alignjax.ops.attention import at_least_float32, attend, rotate
+from alignjax.ops.attention import Past, at_least_float32, attend, rotate
 
 Constrain = Callable[[jax.Array, str], jax.Array]
 
@@ -82,7 +82,7 @@ class Attention(nn.Module):
   constrain: Constrain
 
   @nn.compact
-  def __call__(self, x, stream, cache):
+  def __call__(self, x, stream, past):
     c, window = self.config, self.window
     D, H, K, N = c.width, c.heads, c.kv_heads, c.head_size
 
@@ -99,45 +99,24 @@ class Attention(nn.Module):
     if turn is not None:
       q, k = rotate(q, *turn), rotate(k, *turn)
     q, k, v = (self.constrain(a, n) for a, n in zip((q, k, v), HEAD_NAMES))
-    if cache is not None:
-      cache, held = write(cache, k, v, stream["slot"])
-      if stream["key_positions"].shape[1] != x.shape[1]:
-        k, v = held
+    k, v = k.swapaxes(1, 2), v.swapaxes(1, 2)
     y = attend(
       q,
       k,
       v,
       stream["positions"],
-      stream["key_positions"],
       stream["documents"],
-      stream["key_documents"],
+      past and Past(*past, stream["past_positions"], stream["past_documents"]),
       window=window,
       scale=c.scale,
       softcap=c.attention_softcap,
     )
     std = 0.02 / (2 * c.depth) ** 0.5
     out = Linear((H, N), (D,), c.out_bias, std, name="out")
-    return out(y), cache
+    return out(y), (k, v)
 
 
 HEAD_NAMES = ("query", "key", "value")
-
-
-def write(cache, k, v, slot):
-  """Puts new keys and values at `slot` of one layer of the cache.
-
-  cache: (keys, values [n, B, C, K, N], layer). The stack is updated in place,
-  so that decoding one token moves one token, not the cache.
-  """
-  keys, values, layer = cache
-  at = (layer, 0, slot, 0, 0)
-  keys = jax.lax.dynamic_update_slice(keys, k[None].astype(keys.dtype), at)
-  values = jax.lax.dynamic_update_slice(
-    values, v[None].astype(values.dtype), at
-  )
-  k = jax.lax.dynamic_index_in_dim(keys, layer, 0, keepdims=False)
-  v = jax.lax.dynamic_index_in_dim(values, layer, 0, keepdims=False)
-  return (keys, values, layer), (k, v)
 
 
 class Mlp(nn.Module):
@@ -160,14 +139,18 @@ class Mlp(nn.Module):
 
 
 class Block(nn.Module):
-  """One layer: x + attention, x + mlp, with the family's norms."""
+  """One layer: x + attention, x + mlp, with the family's norms.
+
+  past: None, or keys and values [B, K, C, N] of earlier tokens. Returns x and
+  the keys and values of its own tokens [B, K, L, N].
+  """
 
   config: ModelConfig
   window: int
   constrain: Constrain
 
   @nn.compact
-  def __call__(self, x, stream, cache):
+  def __call__(self, x, stream, past):
     c = self.config
     before = c.norm_place in ("pre", "both")
     after = c.norm_place in ("post", "both")
@@ -177,10 +160,10 @@ class Block(nn.Module):
 
     attention = Attention(c, self.window, self.constrain, name="attention")
     mlp = Mlp(c, self.constrain, name="mlp")
-    y, cache = attention(norm("attention_norm", x, before), stream, cache)
+    y, own = attention(norm("attention_norm", x, before), stream, past)
     y = norm("attention_post_norm", y, after)
     middle = x if c.parallel else x + y
     z = mlp(norm("mlp_norm", middle, before))
     z = norm("mlp_post_norm", z, after)
     x = x + y + z if c.parallel else middle + z
-    return self.constrain(x, "hidden"), cache
+    return self.constrain(x, "hidden"), own

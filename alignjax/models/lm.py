@@ -56,12 +56,12 @@ class LM:
 
   @property
   def module(self) -> Transformer:
-    return Transformer(self.config, self.remat, self.constrain)
+    return Transformer(self.config, self.remat, self.constrain, keep=False)
 
   def init(self, key: jax.Array) -> Params:
     """Random float32 parameters."""
     one = jnp.zeros((1, 1), jnp.int32)
-    variables = self.module.init(key, one, one, one, one, one, one[0, 0], None)
+    variables = self.module.init(key, one, one, one, None)
     return variables["params"]
 
   def shapes(self) -> Params:
@@ -89,25 +89,9 @@ class LM:
       tokens,
       positions,
       documents,
-      positions,
-      documents,
-      jnp.int32(0),
       None,
     )
     return x
-
-  def empty_cache(self, rows: int, slots: int) -> tuple:
-    """A KV cache of zeros, in `dtype`: see `Transformer`."""
-    c = self.config
-    whole = c.depth // c.period
-
-    def one(n):
-      shape = (n, rows, slots, c.kv_heads, c.head_size)
-      return jnp.zeros(shape, self.dtype), jnp.zeros(shape, self.dtype)
-
-    stacked = tuple(one(whole) for _ in range(c.period if whole else 0))
-    tail = tuple(one(1) for _ in range(c.depth - whole * c.period))
-    return stacked, tail
 
   def extend(
     self,
@@ -115,25 +99,16 @@ class LM:
     tokens: Int[Array, "B L"],
     positions: Int[Array, "B L"],
     documents: Int[Array, "B L"],
-    key_positions: Int[Array, "B S"],
-    key_documents: Int[Array, "B S"],
-    slot: Int[Array, ""],
-    cache: tuple,
+    past: tuple | None,
   ) -> tuple[Float[Array, "B L D"], tuple]:
-    """Hidden states of new tokens, and the cache with theirs at `slot`.
+    """Hidden states of new tokens, and their keys and values.
 
     weights: parameters after `cast`, so that a decoding loop casts them once.
+    past: None, or (keys and values of earlier tokens, in the form that this
+    returns, their positions [B, C], their documents [B, C], -1 in free slots).
     """
-    return self.module.apply(
-      {"params": weights},
-      tokens,
-      positions,
-      documents,
-      key_positions,
-      key_documents,
-      slot,
-      cache,
-    )
+    module = Transformer(self.config, "none", self.constrain, keep=True)
+    return module.apply({"params": weights}, tokens, positions, documents, past)
 
   def head(self, params: Params) -> Float[Array, "V D"]:
     """The readout matrix, in `dtype`."""

@@ -21,32 +21,32 @@ class Period(nn.Module):
 
   config: ModelConfig
   constrain: Constrain
+  keep: bool
 
   @nn.compact
-  def __call__(self, carry, stream):
-    x, caches, index = carry
-    new = []
+  def __call__(self, x, past, stream):
+    own = []
     for j in range(self.config.period):
       window = self.config.windows[j]
       block = Block(self.config, window, self.constrain, name=str(j))
-      cache = None if caches is None else (*caches[j], index)
-      x, cache = block(x, stream, cache)
-      new.append(cache and cache[:2])
-    return (x, None if caches is None else tuple(new), index + 1), None
+      x, kv = block(x, stream, past and past[j])
+      own.append(kv)
+    return x, tuple(own) if self.keep else None
 
 
 class Transformer(nn.Module):
   """tokens, positions, documents [B, L] → final hidden states [B, L, D].
 
-  cache: None, or (caches of the period's blocks, of the tail's) of (keys,
-  values [n, B, C, K, N]); this call's are written from `slot` on. Attention is
-  over the keys that `key_positions` and `key_documents` describe: L of them
-  are this call's own (training, prefill), C of them the cache's slots (decode).
+  past: None, or what earlier tokens left: (keys, values) of the blocks of a
+  period [n, B, K, C, N] and of the tail [B, K, C, N], read only, and positions
+  and documents [B, C] of their slots. With `keep` the keys and values of these
+  tokens are returned in the same form, for the caller to write.
   """
 
   config: ModelConfig
   remat: str
   constrain: Constrain
+  keep: bool
 
   def rematerialised(self, module):
     if self.remat == "none":
@@ -59,10 +59,7 @@ class Transformer(nn.Module):
     tokens: Int[Array, "B L"],
     positions: Int[Array, "B L"],
     documents: Int[Array, "B L"],
-    key_positions: Int[Array, "B S"],
-    key_documents: Int[Array, "B S"],
-    slot: Int[Array, ""],
-    cache: tuple | None,
+    past: tuple | None,
   ):
     c = self.config
     V, D = c.vocab, c.width
@@ -76,40 +73,36 @@ class Transformer(nn.Module):
     if c.rope is None:
       learned = self.param("positions", normal(0.02), (c.max_length, D))
       x = x + jnp.take(learned, positions, axis=0).astype(x.dtype)
+    (stacked, tail), *places = past or ((None, None), None, None)
     stream = {
       "positions": positions,
       "documents": documents,
-      "key_positions": key_positions,
-      "key_documents": key_documents,
-      "slot": slot,
+      "past_positions": places[0],
+      "past_documents": places[1],
       "global": angles(c.rope, c.head_size, positions),
       "local": angles(c.local_rope, c.head_size, positions),
     }
-    stacked, tail = cache if cache is not None else (None, None)
-    whole = c.depth // c.period
+    whole, own, rest = c.depth // c.period, None, []
     if whole:
       layers = nn.scan(
         self.rematerialised(Period),
         variable_axes={"params": 0},
         split_rngs={"params": True},
-        in_axes=nn.broadcast,
+        in_axes=(0, nn.broadcast),
         length=whole,
-      )(c, self.constrain, name="layers")
-      carry = (x, stacked, jnp.int32(0))
-      (x, stacked, _), _ = layers(carry, stream)
-    new_tail = []
+      )(c, self.constrain, self.keep, name="layers")
+      x, own = layers(x, stacked, stream)
     for j in range(c.depth - whole * c.period):
       window = c.windows[whole * c.period + j]
-      held = None if tail is None else (*tail[j], jnp.int32(0))
       block = self.rematerialised(Block)(
         c, window, self.constrain, name=f"tail_{j}"
       )
-      x, held = block(x, stream, held)
-      new_tail.append(held and held[:2])
+      x, kv = block(x, stream, tail and tail[j])
+      rest.append(kv)
     x = Norm(c.norm, c.norm_eps, name="final_norm")(x)
     if not c.tied:
       self.param("head", normal(0.02), (V, D))
-    return x, None if cache is None else (stacked, tuple(new_tail))
+    return x, (own, tuple(rest)) if self.keep else None
 
 
 def angles(rope: Rope | None, size: int, positions: Int[Array, "B L"]):

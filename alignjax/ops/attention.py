@@ -1,7 +1,8 @@
 """Attention over documents, windows and caches; rotary embedding."""
 
 import math
-from functools import partial
+from functools import partial, reduce
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +12,18 @@ from jaxtyping import Array, Bool, Float, Int
 def at_least_float32(x: Float[Array, "..."]) -> Float[Array, "..."]:
   """Casts up to float32; float64 stays, so that parity runs in float64."""
   return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
+class Past(NamedTuple):
+  """Keys and values of earlier tokens, where each stands, which document.
+
+  A slot not yet written has document -1, which no token has.
+  """
+
+  keys: Float[Array, "B K C N"]
+  values: Float[Array, "B K C N"]
+  positions: Int[Array, "B C"]
+  documents: Int[Array, "B C"]
 
 
 def visible(
@@ -36,73 +49,80 @@ BLOCK = 64  # queries at least
 
 
 def attend(
-  queries: Float[Array, "B Q H N"],
-  keys: Float[Array, "B S K N"],
-  values: Float[Array, "B S K N"],
-  query_positions: Int[Array, "B Q"],
-  key_positions: Int[Array, "B S"],
-  query_documents: Int[Array, "B Q"],
-  key_documents: Int[Array, "B S"],
+  queries: Float[Array, "B L H N"],
+  keys: Float[Array, "B K L N"],
+  values: Float[Array, "B K L N"],
+  positions: Int[Array, "B L"],
+  documents: Int[Array, "B L"],
+  past: Past | None,
   *,
   window: int,
   scale: float,
   softcap: float,
-) -> Float[Array, "B Q H N"]:
+) -> Float[Array, "B L H N"]:
   """Grouped-query attention (Vaswani et al. 2017; Ainslie et al. 2023).
 
   softmax(softcap·tanh(q·k·scale/softcap)) v over the keys that `visible`
-  allows, without the cap where softcap is 0 (Gemma 2). Query head h reads
-  key/value head h // (H / K). The softmax is float32 whatever the inputs are.
+  allows, without the cap where softcap is 0 (Gemma 2); keys are those of the
+  L tokens themselves and of `past`. Query head h reads key/value head
+  h // (H / K). The softmax is float32 whatever the inputs are.
 
-  Where queries and keys are the same L tokens, no token sees a later place of
-  its row, so a block of queries is scored against the keys up to its end only:
-  nearly half of the square is never computed.
+  No token sees a later place of its row, so a block of queries is scored
+  against the keys up to its end only: nearly half of the square is never
+  computed.
   """
-  Q, S = queries.shape[1], keys.shape[1]
-  size = max(BLOCK, -(-Q // BLOCKS)) if Q == S else Q
+  L = queries.shape[1]
+  size = max(BLOCK, -(-L // BLOCKS))
   out = []
-  for start in range(0, Q, size):
-    at = slice(start, min(start + size, Q))
-    seen = slice(0, at.stop if Q == S else S)
+  for start in range(0, L, size):
+    at, seen = slice(start, start + size), slice(0, start + size)
+    place = (positions[:, at], documents[:, at])
     see = visible(
-      query_positions[:, at],
-      key_positions[:, seen],
-      query_documents[:, at],
-      key_documents[:, seen],
-      window,
+      place[0], positions[:, seen], place[1], documents[:, seen], window
     )
-    block = (queries[:, at], keys[:, seen], values[:, seen])
+    parts = [(keys[:, :, seen], values[:, :, seen], see)]
+    if past is not None:
+      see = visible(place[0], past.positions, place[1], past.documents, window)
+      parts.append((past.keys, past.values, see))
     # Scores are made again in the backward pass rather than kept.
-    one = jax.checkpoint(partial(_attend, scale=scale, softcap=softcap))
-    out.append(one(*block, see))
+    block = jax.checkpoint(partial(_attend, scale=scale, softcap=softcap))
+    out.append(block(queries[:, at], parts))
   return jnp.concatenate(out, axis=1) if len(out) > 1 else out[0]
 
 
-def _attend(queries, keys, values, see, *, scale: float, softcap: float):
-  """One block: queries [B, Q, H, N], see [B, Q, S]."""
+def _attend(queries, parts, *, scale: float, softcap: float):
+  """One block of queries over parts of (keys, values, see [B, Q, S])."""
   B, Q, H, N = queries.shape
-  K = keys.shape[2]
+  K = parts[0][0].shape[1]
   wide = jnp.promote_types(queries.dtype, jnp.float32)
   # Heads before tokens, and the group of a key head beside the queries: plain
   # batched matrix products, which every backend has a fast kernel for.
   grouped = queries.reshape(B, Q, K, H // K, N).transpose(0, 2, 3, 1, 4)
   grouped = grouped.reshape(B, K, H // K * Q, N)
-  scores = jnp.einsum(
-    "bkqn,bskn->bkqs", grouped, keys, preferred_element_type=wide
-  ).reshape(B, K, H // K, Q, -1)
-  scores = scores * scale
-  if softcap:
-    scores = softcap * jnp.tanh(scores / softcap)
-  scores = jnp.where(see[:, None, None], scores, -1e30)
-  top = jax.lax.stop_gradient(scores.max(-1, keepdims=True))
-  weights = jnp.exp(scores - top)
+
+  def scored(keys, see):
+    scores = jnp.einsum(
+      "bkqn,bksn->bkqs", grouped, keys, preferred_element_type=wide
+    ).reshape(B, K, H // K, Q, -1)
+    scores = scores * scale
+    if softcap:
+      scores = softcap * jnp.tanh(scores / softcap)
+    return jnp.where(see[:, None, None], scores, -1e30)
+
+  def weighed(weights, values):
+    weights = weights.astype(values.dtype).reshape(B, K, H // K * Q, -1)
+    return jnp.einsum(
+      "bkqs,bksn->bkqn", weights, values, preferred_element_type=wide
+    ).reshape(B, K, H // K, Q, N)
+
+  scores = [scored(keys, see) for keys, _, see in parts]
+  tops = [s.max(-1, keepdims=True) for s in scores]
+  top = jax.lax.stop_gradient(reduce(jnp.maximum, tops))
+  weights = [jnp.exp(s - top) for s in scores]
   # Divided after the product: [Q, N] entries, not [Q, S].
-  total = weights.sum(-1)[..., None]
-  weights = weights.astype(values.dtype).reshape(B, K, H // K * Q, -1)
-  out = jnp.einsum(
-    "bkqs,bskn->bkqn", weights, values, preferred_element_type=wide
-  ).reshape(B, K, H // K, Q, N)
-  out = (out / total).astype(queries.dtype)
+  total = sum(w.sum(-1)[..., None] for w in weights)
+  out = sum(weighed(w, part[1]) for w, part in zip(weights, parts)) / total
+  out = out.astype(queries.dtype)
   return out.transpose(0, 3, 1, 2, 4).reshape(B, Q, H, N)
 
 
