@@ -1,0 +1,232 @@
+"""What the compiled train step is and does, on several meshes."""
+
+import os
+import re
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+from alignjax import build, optim
+from alignjax.train import Run
+
+STEPS = 20
+MESHES = {
+  (8, 1, 1): (),
+  (2, 2, 2): (),
+  (1, 8, 1): (),
+  (1, 1, 8): ("replicated_kv",),
+}
+SETTINGS = dict(data__max_length=96, model__chunk=8)
+
+
+class Program:
+  """Twenty steps of one mesh, and the program that made them."""
+
+  def __init__(self, config, params, data):
+    place = build.placement(config)
+    lm = build.LM(
+      build.preset(config.model.preset),
+      remat=config.model.remat,
+      chunk=config.model.chunk,
+      constrain=place.constrain,
+    )
+    self.run = Run(config, place, lm, build.objectives(config))
+    laid = jax.device_put(params, place.tree(params))
+    state = self.run.init(laid, {})
+    batches = [self.run.put(data.train[i]) for i in range(STEPS)]
+    compiled = self.run.train_step.lower(state, batches[0]).compile()
+    self.text, self.losses = compiled.as_text(), []
+    for batch in batches:
+      self.before = state
+      state, metrics = compiled(state, batch)
+      self.losses.append(float(metrics["loss"]))
+    self.state = state
+    self.rows, self.predicted = data.train[0].targets.shape
+
+
+@pytest.fixture(scope="module")
+def program(tiny):
+  """A function of a mesh; the same weights and batches on each."""
+  alone = tiny(mesh=(1, 1, 1), **SETTINGS)
+  place = build.placement(alone)
+  model = build.model(alone, place)
+  data = build.data(alone, model, place)
+  params = jax.device_get(model.params)
+  made = {}
+
+  def get(mesh):
+    if mesh not in made:
+      config = tiny(*MESHES.get(mesh, ()), mesh=mesh, **SETTINGS)
+      made[mesh] = Program(config, params, data)
+    return made[mesh]
+
+  return get
+
+
+@pytest.mark.parametrize("mesh", MESHES)
+def test_a_mesh_gives_the_losses_of_one_device(program, mesh):
+  alone, found = program((1, 1, 1)), program(mesh)
+  assert len(found.losses) == STEPS
+  np.testing.assert_allclose(found.losses, alone.losses, atol=2e-5, rtol=0)
+  assert alone.losses[-1] < alone.losses[0] - 0.5  # twenty real steps
+
+
+@pytest.mark.parametrize("mesh", MESHES)
+def test_parameters_and_moments_stay_split(program, mesh):
+  data, fsdp, tensor = mesh
+  found = program(mesh)
+  assert int(found.state.step) == STEPS
+  moment = next(m for m in found.state.moments if hasattr(m, "mu"))
+  for tree in (found.state.params, moment.mu, moment.nu):
+    for path, x in optim.flatten_dict(tree, sep="/").items():
+      ways = fsdp * tensor
+      if path.endswith("scale"):
+        ways = 1
+      elif "replicated_kv" in MESHES[mesh] and re.search("key|value", path):
+        ways = fsdp
+      shard = x.addressable_shards[0].data
+      assert len(x.sharding.device_set) == 8, path
+      assert shard.size * ways == x.size, (path, x.sharding)
+
+
+@pytest.mark.parametrize("mesh", [(1, 1, 1), *MESHES])
+def test_the_state_is_donated(program, mesh):
+  found = program(mesh)
+  leaves = jax.tree.leaves(found.before)
+  assert all(x.is_deleted() for x in leaves)
+  table = re.search(r"input_output_alias=\{(.*?)\}, entry", found.text)[1]
+  assert len(re.findall(r"\(\d+, \{\}, m", table)) == len(leaves)
+
+
+def arrays(text):
+  """Dimensions other than 1 of every array in a program."""
+  shapes = set(re.findall(r"\b[a-z]+\d+\[([\d,]+)\]", text))
+  split = (tuple(map(int, s.split(","))) for s in shapes)
+  return {tuple(d for d in dims if d > 1) for dims in split}
+
+
+def whole_vocabulary(text, rows, predicted, mesh, vocab=264, width=128):
+  """Arrays that hold all predicted places of a device's rows × its words."""
+  data, fsdp, tensor = mesh
+  words = {vocab, vocab // tensor}
+  widths = {width, width // fsdp}
+  places = rows // (data * fsdp) * predicted
+  found = []
+  for dims in arrays(text):
+    rest = list(dims)
+    for word in words & set(dims):
+      rest.remove(word)
+      table = len(rest) == 1 and rest[0] in widths  # embedding, head
+      if not table and np.prod(rest) >= places:
+        found.append(dims)
+      break
+  return found
+
+
+@pytest.mark.parametrize("mesh", [(1, 1, 1), *MESHES])
+def test_no_array_is_places_by_vocabulary(program, mesh):
+  found = program(mesh)
+  rows, predicted = found.rows, found.predicted
+  assert predicted >= 3 * SETTINGS["model__chunk"]
+  assert not whole_vocabulary(found.text, rows, predicted, mesh)
+  # The chunk is there, so the search reads the program it means.
+  own, words = rows // (mesh[0] * mesh[1]), 264 // mesh[2]
+  chunk = {(own, 8, words), (own * 8, words), (8, words)}
+  assert arrays(found.text) & chunk
+
+
+def test_a_place_by_vocabulary_array_would_be_found():
+  for shape in ("8,24,264", "192,264", "264,8,24", "8,96,264"):
+    assert whole_vocabulary(f"f32[{shape}]{{}}", 8, 24, (1, 1, 1)), shape
+  for shape in ("1,24,264", "24,264"):
+    assert whole_vocabulary(f"bf16[{shape}]", 8, 24, (8, 1, 1)), shape
+  assert whole_vocabulary("f32[4,24,132]", 8, 24, (1, 2, 2))
+  for shape in ("8,8,264", "264,128", "128,264", "8,24,128"):
+    assert not whole_vocabulary(f"f32[{shape}]", 8, 24, (1, 1, 1)), shape
+
+
+def readout_flops(text, vocab=264):
+  """Multiplications of the matrix products over the vocabulary."""
+  shape = r"%([\w.-]+) = \w+\[([\d,]*)\]"
+  dims = {
+    name: tuple(int(d) for d in s.split(",") if d)
+    for name, s in re.findall(shape, text)
+  }
+  product = shape + r"\S* dot\(%([\w.-]+), %([\w.-]+)\), (.*)"
+  total = 0
+  for name, _, left, right, rest in re.findall(product, text):
+    over = re.search(r"lhs_contracting_dims=\{([\d,]*)\}", rest)[1]
+    inner = [dims[left][int(i)] for i in over.split(",")]
+    if vocab in dims[name] + dims[left] + dims[right]:
+      total += int(np.prod(dims[name]) * np.prod(inner))
+  return total
+
+
+def test_each_of_eight_devices_reads_out_an_eighth(program):
+  alone = readout_flops(program((1, 1, 1)).text)
+  # Forward, again backward, and two gradients, of B·chunk·V·D each.
+  assert alone == 4 * 8 * 8 * 264 * 128
+  assert readout_flops(program((8, 1, 1)).text) * 8 == alone
+
+
+REMATERIALISED = '''
+import sys
+import jax, jax.numpy as jnp
+from jax.sharding import NamedSharding, PartitionSpec as P
+from alignjax import build, optim, sharding
+from alignjax.train import Run
+from configs import sft
+
+def compile(mesh):
+  c = sft.get_config("tiny")
+  c.mesh, c.data.max_length = mesh, 96
+  place = build.placement(c)
+  lm = build.LM(build.preset("tiny"), chunk=8, constrain=place.constrain)
+  run = Run(c, place, lm, build.objectives(c))
+  state = jax.eval_shape(run.init, lm.shapes(), {})
+  shape = lambda n: jax.ShapeDtypeStruct((8, n), jnp.int32)
+  batch = build.Batch(*[shape(96)] * 3, *[shape(24)] * 3)
+  run.train_step.lower(state, batch).compile()
+
+def provoke():
+  """Looks rows up in a table split along its width."""
+  mesh = sharding.make_mesh((2, 2, 2))
+  lie = lambda *axes: NamedSharding(mesh, P(*axes))
+  rows = ("data", "fsdp")
+  def f(table, ids):
+    x = jnp.take(table, ids, axis=0)
+    return jax.lax.with_sharding_constraint(x, lie(rows, None, None))
+  jax.jit(f, in_shardings=(lie("tensor", "fsdp"), lie(rows))).lower(
+    jax.ShapeDtypeStruct((264, 128), jnp.float32),
+    jax.ShapeDtypeStruct((8, 96), jnp.int32),
+  ).compile()
+
+provoke() if sys.argv[1] == "provoke" else compile(eval(sys.argv[1]))
+'''
+
+
+def compiler_says(root, what):
+  """Standard error of compiling anew, in a process of its own."""
+  environment = os.environ | {"JAX_ENABLE_COMPILATION_CACHE": "false"}
+  environment.pop("TF_CPP_MIN_LOG_LEVEL", None)
+  found = subprocess.run(
+    [sys.executable, "-c", REMATERIALISED, what],
+    cwd=root,
+    env=environment,
+    capture_output=True,
+    text=True,
+  )
+  assert found.returncode == 0, found.stderr[-2000:]
+  return found.stderr
+
+
+@pytest.mark.parametrize("mesh", ["(2, 2, 2)", "(1, 4, 2)"])
+def test_nothing_is_rematerialised_involuntarily(root, mesh):
+  assert "nvoluntary full remat" not in compiler_says(root, mesh)
+
+
+def test_an_involuntary_rematerialisation_would_be_seen(root):
+  assert "nvoluntary full remat" in compiler_says(root, "provoke")
