@@ -55,7 +55,8 @@ def placement(config: ConfigDict) -> sharding.Placement:
   """Mesh and sharding rules."""
   return sharding.Placement(
     mesh=sharding.make_mesh(config.mesh),
-    params=config.sharding.params,
+    # Pairs are lists in the config.json of a run.
+    params=[tuple(rule) for rule in config.sharding.params],
     activations=config.sharding.activations.to_dict(),
   )
 
