@@ -2,13 +2,17 @@
 
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["XLA_FLAGS"] = (
   os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
 ).strip()
-# Where JAX_COMPILATION_CACHE_DIR is set, small programs are worth keeping too.
+# A program that several tests need is compiled once: in a session, or for good
+# where JAX_COMPILATION_CACHE_DIR is set.
+CACHE = tempfile.TemporaryDirectory(prefix="alignjax-tests-")
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", CACHE.name)
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # configs/ is imported as `configs`
