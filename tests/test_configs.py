@@ -1,0 +1,72 @@
+"""Every experiment is built and stepped once at its tiny size."""
+
+import importlib
+import math
+from pathlib import Path
+
+import jax
+import pytest
+
+from alignjax import build, optim
+from alignjax.train import Run
+from configs import common
+
+FOLDER = Path(common.__file__).parent
+NAMES = sorted(p.stem for p in FOLDER.glob("*.py") if p.stem != "common")
+
+
+def get(name, words):
+  config = importlib.import_module(f"configs.{name}").get_config(words)
+  return config.lock()
+
+
+def test_there_are_configs():
+  assert {"sft", "quickstart"} <= set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_config_takes_a_step(name):
+  config = get(name, "tiny")
+  config.mesh = (1, 1, 1)
+  place = build.placement(config)
+  model = build.model(config, place)
+  data = build.data(config, model, place)
+  run = Run(config, place, model.lm, build.objectives(config))
+  state = run.init(*optim.split(model.params, config.optim.frozen))
+  assert build.prompts(config, data.examples)
+  state, metrics = run.train_step(state, run.put(data.train[0]))
+  assert int(state.step) == 1 and float(metrics["skipped"]) == 0
+  assert 0 < float(metrics["loss"]) < 2 * math.log(264)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_config_says_what_it_is(name):
+  module = importlib.import_module(f"configs.{name}")
+  assert "Expected" in module.__doc__
+  full = module.get_config()
+  tiny = get(name, "tiny")
+  assert full.keys() == tiny.keys()  # tiny adds no key
+  assert tiny.train.steps * tiny.train.batch <= 2000
+  with pytest.raises(ValueError, match="'tinny' is unknown.*tiny"):
+    module.get_config("tinny")
+
+
+@pytest.mark.parametrize("name", optim.OPTIMIZERS)
+def test_every_optimizer_has_its_options_in_the_config(tiny, name):
+  config = tiny(optim__name=name)
+  shapes = build.LM(build.preset("tiny")).shapes()
+  moments = jax.eval_shape(build.optimizer(config, shapes).init, shapes)
+  assert jax.tree.leaves(moments)
+
+
+def test_no_key_is_dead(root):
+  """Every key of the shared blocks is read somewhere in the package."""
+  source = "".join(p.read_text() for p in (root / "alignjax").rglob("*.py"))
+  blocks = common.base().to_dict()
+  optimizers = set(optim.OPTIMIZERS)  # their options are read by name
+  for block, keys in blocks.items():
+    assert f".{block}" in source, block
+    for key in keys if isinstance(keys, dict) else ():
+      if block == "optim" and key in optimizers:
+        continue
+      assert f".{key}" in source or f'"{key}"' in source, f"{block}.{key}"
