@@ -46,11 +46,12 @@ def train(config: ConfigDict, workdir: Path, *, profile: bool = False) -> Path:
     keep_every=config.checkpoint.keep_every,
   )
   record = {
-    "train.steps": config.train.steps,
     "train.batch": config.train.batch,
     "seed": config.seed,
     "rows": len(data.train.rows),
   }
+  if config.optim.schedule != "constant":  # a constant rate may go on for longer
+    record["train.steps"] = config.train.steps
   first = checkpoints.latest() or 0
   if first:
     state = checkpoints.restore(state, record)
@@ -231,4 +232,4 @@ class _Loop:
     ]
     self.log.text(done, "answers", rows)
     shown = rows[0]["completion"][:60]
-    self.log.message(f"step {done}: {rows[0]['prompt'][-60:]!r} → {shown!r}")
+    self.log.message(f"step {done}: {rows[0]['prompt'][:60]!r} → {shown!r}")
