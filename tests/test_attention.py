@@ -84,7 +84,10 @@ def random_case(B, L, H, K, N):
   return q, k, v
 
 
-@partial(jax.jit, static_argnames=("window", "scale", "softcap"))
+STATIC = ("window", "scale", "softcap")
+
+
+@partial(jax.jit, static_argnames=STATIC)
 def whole(q, k, v, at, documents, **options):
   k, v = k.swapaxes(1, 2), v.swapaxes(1, 2)
   return attend(q, k, v, at, documents, None, **options)

@@ -84,9 +84,10 @@ def test_chunks_change_neither_value_nor_gradient(case):
     return sum((scale * found[n]).sum() for n in STATS), found
 
   grad = jax.value_and_grad(total, (0, 1), has_aux=True)
+  grad = jax.jit(grad, static_argnums=2)
   (_, whole), whole_grad = grad(hidden, head, 7)
   expected = plain(logits_of(hidden, head, 3.0), targets)
-  for chunk in (1, 2, 3, 5, 100):
+  for chunk in (1, 3, 100):
     (_, found), found_grad = grad(hidden, head, chunk)
     for name in STATS:
       assert found[name].shape == (2, 7)

@@ -92,7 +92,9 @@ def test_rms_and_layer_norm_by_hand():
   np.testing.assert_allclose(eps[0, 0], 3 / 14**0.5, rtol=1e-6)
 
 
-def test_remat_policies_give_equal_losses_and_gradients(lm, params, ragged):
+def test_remat_policies_give_equal_losses_and_gradients(small, draw, ragged):
+  lm = LM(small.replace(windows=(4, 0), depth=2), chunk=5)
+  params = draw(lm)
   batch = Batch(*map(jnp.asarray, ragged))
   mask = batch.completions > 0
 
@@ -188,8 +190,10 @@ def test_local_rope_turns_windowed_layers_alone(small, draw):
 
 
 def test_bfloat16_activations_keep_float32_parameters_and_gradients(
-  lm, params, ragged
+  small, draw, ragged
 ):
+  lm = LM(small.replace(windows=(4,), depth=1), chunk=5)
+  params = draw(lm)
   half = dataclasses.replace(lm, dtype="bfloat16")
   batch = Batch(*map(jnp.asarray, ragged))
   mask = batch.completions > 0
