@@ -79,7 +79,7 @@ def test_the_summary_is_the_numbers_of_the_run(tmp_path):
   )
   assert facts == [
     ("Steps", "12", "of 20"),
-    ("Trained tokens", "1,200", ""),
+    ("Tokens", "1,200", ""),
     ("Wall time", "24 s", ""),
     ("Tokens per second", "50", "median"),
     ("Training loss", "2.900 → 1.800", "best 1.800 at step 12"),

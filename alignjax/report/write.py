@@ -156,7 +156,7 @@ def _facts(rows: Sequence[dict], config: Mapping) -> list[dict]:
   say("Steps", f"{last:,}", f"of {planned:,}" if planned else "")
   tokens = sum(row.get("tokens") or 0 for row in rows)
   if tokens:
-    say("Trained tokens", f"{tokens:,.0f}")
+    say("Tokens", f"{tokens:,.0f}")
   if "wall_s" in rows[-1]:
     say("Wall time", _duration(rows[-1]["wall_s"]))
   speeds = [row["tokens_per_s"] for row in rows if row.get("tokens_per_s")]
