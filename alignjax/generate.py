@@ -68,6 +68,12 @@ def make_generator(
         f"A prompt has {longest} tokens; the model's {lm.config.max_length} "
         f"leave {limit} beside {max_tokens} new ones."
       )
+    largest = max(map(max, ids))
+    if largest >= lm.config.vocab:
+      raise ValueError(
+        f"A prompt holds token {largest}, outside the model's vocabulary of "
+        f"{lm.config.vocab}.\nThe tokenizer is not this model's."
+      )
     multiple = 64 if longest + 63 <= limit else 1
     prompts = prompts_of(ids, samples=samples, multiple=multiple, rows=rows)
     out = jax.device_get(sampler(params, prompts, jax.random.key(seed)))

@@ -160,11 +160,14 @@ def _read_json(file: Path) -> dict:
 def check_tokenizer(
   tokenizer: Any, config: ModelConfig, origin: str | Path
 ) -> None:
-  """ValueError where a token id has no row in the embedding."""
-  if tokenizer is not None and len(tokenizer) > config.vocab:
+  """ValueError where the tokenizer's own tokens outnumber the embedding's rows.
+
+  Tokens added to it later may have no row, as Gemma 3's for images; they are
+  refused where one is used.
+  """
+  if tokenizer is not None and tokenizer.vocab_size > config.vocab:
     raise ValueError(
-      f"{origin}: the tokenizer has {len(tokenizer)} tokens, the model's "
+      f"{origin}: the tokenizer has {tokenizer.vocab_size} tokens, the model's "
       f"vocabulary {config.vocab}.\n"
-      "Use the tokenizer the model was trained with, or a model with rows for "
-      "the added tokens."
+      "Use the tokenizer the model was trained with."
     )

@@ -50,7 +50,7 @@ def train(config: ConfigDict, workdir: Path, *, profile: bool = False) -> Path:
     "seed": config.seed,
     "rows": len(data.train.rows),
   }
-  if config.optim.schedule != "constant":  # a constant rate may go on for longer
+  if config.optim.schedule != "constant":  # a constant one may be prolonged
     record["train.steps"] = config.train.steps
   first = checkpoints.latest() or 0
   if first:

@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import jax
@@ -111,3 +112,12 @@ def test_a_prompt_too_long_for_the_model_is_refused(bytes_lm, coin, tokenizer):
   generate = generator(bytes_lm, tokenizer, max_tokens=60)
   with pytest.raises(ValueError, match=r"1\d\d tokens; the model's 160 leave"):
     generate(coin, [[{"role": "user", "content": "x" * 100}]])
+
+
+def test_a_token_without_an_embedding_is_refused(lm, params):
+  tokenizer = byte_tokenizer()
+  template = load_template(None, tokenizer)
+  small = dataclasses.replace(lm, config=lm.config.replace(vocab=259))
+  generate = make_generator(small, tokenizer, template, max_tokens=2)
+  with pytest.raises(ValueError, match="token 259.*vocabulary of 259"):
+    generate(params, [[{"role": "user", "content": "a"}]])
