@@ -231,12 +231,23 @@ def test_nothing_is_rematerialised_involuntarily(root):
     assert "nvoluntary full remat" in provoked  # so it would have been seen
 
 
-def test_no_device_holds_the_activations_of_all_rows(program):
-  """What a rematerialisation would leave in the program, said or not."""
+def moved(text):
+  """Activations [rows, tokens, …] that devices send to one another whole."""
+  kinds = "all-gather|all-to-all|collective-permute"
+  return re.findall(rf"= (\w+\[\d+,\d+,\d+\])\S* (?:{kinds})\(", text)
 
-  def whole(mesh):
-    return re.findall(r"f32\[8,96,\d+", program(mesh).text)
 
-  assert whole((1, 1, 1))
+def test_weights_are_gathered_not_activations(program, tiny):
+  """What a rematerialisation leaves in the program, said or not."""
   for mesh in ((8, 1, 1), (2, 2, 2), (1, 8, 1)):
-    assert not whole(mesh)
+    assert not moved(program(mesh).text), mesh
+  # A table split along its width as it is read: what the rules prevent.
+  planted = tiny(mesh=(2, 2, 2), **SETTINGS)
+  planted.sharding.activations["table"] = ("tensor", "fsdp")
+  place = build.placement(planted)
+  lm = build.LM(build.preset("tiny"), chunk=8, constrain=place.constrain)
+  run = Run(planted, place, lm, build.objectives(planted))
+  state = jax.eval_shape(run.init, lm.shapes(), {})
+  shape = lambda n: jax.ShapeDtypeStruct((8, n), np.int32)  # noqa: E731
+  batch = build.Batch(*[shape(96)] * 3, *[shape(24)] * 3)
+  assert moved(run.train_step.lower(state, batch).compile().as_text())
