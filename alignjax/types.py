@@ -31,17 +31,19 @@ class Example(NamedTuple):
 
 
 class Row(NamedTuple):
-  """One tokenised document (host, numpy).
+  """One tokenised document, or several packed into a row (host, numpy).
 
   tokens: int32 [n].
   completions: int32 [n], id of the completion a token belongs to, 0 = not
     trained.
   origin: as in `Example`.
+  documents: int32 [n], 1, 2, … in order; None for one document.
   """
 
   tokens: Int[Array, "n"]
   completions: Int[Array, "n"]
   origin: str
+  documents: Int[Array, "n"] | None = None
 
 
 class Batch(NamedTuple):

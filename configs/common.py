@@ -59,6 +59,7 @@ def base() -> ConfigDict:
       template="",  # "" = the tokenizer's own
       train_on="assistant",  # assistant | last | completion | all
       max_length=512,  # tokens
+      packing=0,  # tokens of a row that holds several documents; 0 = one a row
       too_long="drop",  # drop | truncate | error
     )
   )

@@ -160,7 +160,7 @@ def test_wrong_input_gives_one_clear_message(run, wrong, tmp_path, case):
 def test_debug_shows_the_traceback(run, wrong, tmp_path):
   argv = arguments(wrong, tmp_path, "unknown loss")
   status, _, err = run(*argv, "--debug")
-  assert status == 1 and "Traceback" in err and "build.py" in err
+  assert status == 1 and "Traceback" in err and "training.py" in err
   assert "no loss 'stf'" in err
 
 

@@ -8,6 +8,8 @@ import jax
 import pytest
 
 from alignjax import build, optim
+from alignjax.models.lm import LM
+from alignjax.models.presets import preset
 from alignjax.train import Run
 from configs import common
 
@@ -54,7 +56,7 @@ def test_a_config_says_what_it_is(name):
 @pytest.mark.parametrize("name", optim.OPTIMIZERS)
 def test_every_optimizer_has_its_options_in_the_config(tiny, name):
   config = tiny(optim__name=name)
-  shapes = build.LM(build.preset("tiny")).shapes()
+  shapes = LM(preset("tiny")).shapes()
   moments = jax.eval_shape(build.optimizer(config, shapes).init, shapes)
   assert jax.tree.leaves(moments)
 

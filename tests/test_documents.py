@@ -15,6 +15,7 @@ from test_layers import FLOORS
 
 from alignjax import build, cli
 from alignjax.data import suite
+from alignjax.types import Batch
 from configs import common, quickstart
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -79,7 +80,7 @@ def test_the_loss_in_the_readme_works(tmp_path, monkeypatch):
   objective = build.objective("main", options)
   logp = jnp.log(jnp.array([[0.5, 0.25, 0.9]], jnp.float32))
   blank = jnp.zeros((1, 3), jnp.int32)
-  batch = build.Batch(*[blank] * 5, jnp.array([[1, 1, 0]], jnp.int32))
+  batch = Batch(*[blank] * 5, jnp.array([[1, 1, 0]], jnp.int32))
   term = objective.loss({"logp": logp}, batch).loss["focal"]
   # (1/2)² ln 2 + (3/4)² ln 4
   np.testing.assert_allclose(

@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 
 from alignjax import build, optim
+from alignjax.models.lm import LM
+from alignjax.models.presets import preset
 from alignjax.train import Run
+from alignjax.types import Batch
 
 STEPS = 20
 MESHES = {
@@ -27,8 +30,8 @@ class Program:
 
   def __init__(self, config, params, data):
     place = build.placement(config)
-    lm = build.LM(
-      build.preset(config.model.preset),
+    lm = LM(
+      preset(config.model.preset),
       remat=config.model.remat,
       chunk=config.model.chunk,
       constrain=place.constrain,
@@ -177,18 +180,21 @@ import sys
 import jax, jax.numpy as jnp
 from jax.sharding import NamedSharding, PartitionSpec as P
 from alignjax import build, optim, sharding
+from alignjax.models.lm import LM
+from alignjax.models.presets import preset
 from alignjax.train import Run
+from alignjax.types import Batch
 from configs import sft
 
 def compile(mesh):
   c = sft.get_config("tiny")
   c.mesh, c.data.max_length = mesh, 96
   place = build.placement(c)
-  lm = build.LM(build.preset("tiny"), chunk=8, constrain=place.constrain)
+  lm = LM(preset("tiny"), chunk=8, constrain=place.constrain)
   run = Run(c, place, lm, build.objectives(c))
   state = jax.eval_shape(run.init, lm.shapes(), {})
   shape = lambda n: jax.ShapeDtypeStruct((8, n), jnp.int32)
-  batch = build.Batch(*[shape(96)] * 3, *[shape(24)] * 3)
+  batch = Batch(*[shape(96)] * 3, *[shape(24)] * 3)
   run.train_step.lower(state, batch).compile()
 
 def provoke():
@@ -245,9 +251,9 @@ def test_weights_are_gathered_not_activations(program, tiny):
   planted = tiny(mesh=(2, 2, 2), **SETTINGS)
   planted.sharding.activations["table"] = ("tensor", "fsdp")
   place = build.placement(planted)
-  lm = build.LM(build.preset("tiny"), chunk=8, constrain=place.constrain)
+  lm = LM(preset("tiny"), chunk=8, constrain=place.constrain)
   run = Run(planted, place, lm, build.objectives(planted))
   state = jax.eval_shape(run.init, lm.shapes(), {})
   shape = lambda n: jax.ShapeDtypeStruct((8, n), np.int32)  # noqa: E731
-  batch = build.Batch(*[shape(96)] * 3, *[shape(24)] * 3)
+  batch = Batch(*[shape(96)] * 3, *[shape(24)] * 3)
   assert moved(run.train_step.lower(state, batch).compile().as_text())

@@ -20,8 +20,12 @@ def collate(rows: Sequence[Row], length: int, predicted: int) -> Batch:
     n = len(row.tokens)
     at = trained(row)
     tokens[b, :n] = row.tokens
-    positions[b, :n] = np.arange(n)
-    documents[b, :n] = 1
+    documents[b, :n] = 1 if row.documents is None else row.documents
+    # Positions start anew with each document.
+    _, first, inverse = np.unique(
+      documents[b, :n], return_index=True, return_inverse=True
+    )
+    positions[b, :n] = np.arange(n) - first[inverse]
     where[b, : len(at)] = at - 1
     targets[b, : len(at)] = row.tokens[at]
     completions[b, : len(at)] = row.completions[at]

@@ -1,0 +1,97 @@
+"""Models of a config: mesh, weights, tokenizer, text generation."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+from ml_collections import ConfigDict
+
+from alignjax import optim, sharding
+from alignjax.checkpoint import Checkpoints
+from alignjax.data.tokenizer import byte_tokenizer
+from alignjax.generate import make_generator
+from alignjax.models.lm import LM
+from alignjax.models.presets import preset
+from alignjax.pretrained import load
+
+
+class Model(NamedTuple):
+  """A language model, its weights and its tokenizer."""
+
+  lm: LM
+  params: dict
+  tokenizer: object
+
+
+def placement(config: ConfigDict) -> sharding.Placement:
+  """Mesh and sharding rules."""
+  return sharding.Placement(
+    mesh=sharding.make_mesh(config.mesh),
+    # Pairs are lists in the config.json of a run.
+    params=[tuple(rule) for rule in config.sharding.params],
+    activations=config.sharding.activations.to_dict(),
+  )
+
+
+def model(config: ConfigDict, place: sharding.Placement) -> Model:
+  """The model of `config.model`, its parameters laid on the mesh."""
+  m = config.model
+  options = dict(
+    dtype=m.dtype, remat=m.remat, chunk=m.chunk, constrain=place.constrain
+  )
+  if bool(m.path) == bool(m.preset):
+    raise ValueError(
+      f"model.path = {m.path!r} and model.preset = {m.preset!r}; give one.\n"
+      "A path is a Hugging Face folder, a .gguf file or a hub name; a preset "
+      "is a shape with random weights (preset=tiny)."
+    )
+  if m.path:
+    lm, params, tokenizer = load(
+      m.path, revision=m.revision or None, place=place.param
+    )
+    if tokenizer is None:
+      raise ValueError(
+        f"{m.path} has no tokenizer (tokenizer.json); copy it there."
+      )
+    place.tree(params)
+    return Model(dataclasses.replace(lm, **options), params, tokenizer)
+  tokenizer = byte_tokenizer()
+  lm = LM(preset(m.preset), **options)
+  shapes = lm.shapes()
+  init = jax.jit(lm.init, out_shardings=place.tree(shapes))
+  return Model(lm, init(jax.random.key(config.seed)), tokenizer)
+
+
+def trained(workdir: Path) -> Model:
+  """The model of a run's newest checkpoint, on this machine's first device."""
+  file = Path(workdir) / "config.json"
+  if not file.is_file():
+    raise FileNotFoundError(f"{workdir} is not a run: it has no config.json.")
+  config = ConfigDict(json.loads(file.read_text("utf-8")))
+  config.mesh = (1, 1, 1)
+  found = model(config, placement(config))
+  params, frozen = optim.split(found.params, config.optim.frozen)
+  checkpoints = Checkpoints(Path(workdir) / "checkpoints", keep=1, keep_every=0)
+  if checkpoints.latest() is None:
+    raise FileNotFoundError(f"{workdir} holds no checkpoint yet.")
+  params = checkpoints.params(params)
+  checkpoints.close()
+  return found._replace(params=optim.merge(params, frozen))
+
+
+def generator(
+  config: ConfigDict, lm: LM, tokenizer, template, place: sharding.Placement
+):
+  """Text in, text out, as `config.sample` says."""
+  s = config.sample
+  return make_generator(
+    lm,
+    tokenizer,
+    template,
+    max_tokens=s.max_tokens,
+    temperature=s.temperature,
+    seed=config.seed,
+    rows=place.row_multiple,
+  )

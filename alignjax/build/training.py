@@ -1,0 +1,92 @@
+"""What a config trains with: losses, learning rate, optimizer."""
+
+import importlib
+import inspect
+from collections.abc import Mapping
+from functools import partial
+
+import optax
+from ml_collections import ConfigDict
+
+from alignjax import optim
+from alignjax.step import Objective
+
+
+def objectives(config: ConfigDict) -> dict[str, Objective]:
+  """The losses of `config.loss`, label → weight and function.
+
+  `name` is a file in `alignjax/losses/` or an import path of the user's own
+  module; the keyword-only arguments of its `loss` (or of the function named by
+  `kind`) are the options, all of them.
+  """
+  return {k: objective(k, v.to_dict()) for k, v in config.loss.items()}
+
+
+def objective(label: str, options: Mapping) -> Objective:
+  """One entry of `config.loss`."""
+  options = dict(options)
+  where = f"loss.{label}"
+  try:
+    name, weight = options.pop("name"), options.pop("weight")
+  except KeyError as error:
+    raise ValueError(f"{where} needs name and weight; no {error}.") from None
+  module = _loss_module(name, where)
+  kind = options.pop("kind", "loss")
+  function = getattr(module, kind, None)
+  if function is None or not callable(function):
+    raise ValueError(f"{where}: {name} has no kind {kind!r}.")
+  wanted = [
+    p.name
+    for p in inspect.signature(function).parameters.values()
+    if p.kind is p.KEYWORD_ONLY
+  ]
+  if sorted(options) != sorted(wanted):
+    raise ValueError(
+      f"{where}: {name} takes {', '.join(wanted) or 'no options'}; "
+      f"the config gives {', '.join(options) or 'none'}."
+    )
+  return Objective(float(weight), module.needs, partial(function, **options))
+
+
+def _loss_module(name: str, where: str):
+  if "." in name:
+    try:
+      return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+      raise ValueError(f"{where}: cannot import {name!r}: {error}.") from None
+  from importlib.resources import files
+
+  legal = sorted(
+    f.name[:-3]
+    for f in files("alignjax.losses").iterdir()
+    if f.name.endswith(".py") and f.name != "__init__.py"
+  )
+  if name not in legal:
+    raise ValueError(
+      f"{where}: no loss {name!r}; one of {', '.join(legal)}, or the import "
+      "path of a module of yours."
+    )
+  return importlib.import_module(f"alignjax.losses.{name}")
+
+
+def schedule(config: ConfigDict) -> optim.Schedule:
+  """Learning rate by step."""
+  o = config.optim
+  return optim.schedule(
+    o.schedule, lr=o.lr, warmup=o.warmup, steps=config.train.steps, end=o.end
+  )
+
+
+def optimizer(config: ConfigDict, params) -> optax.GradientTransformation:
+  """The optimizer of a trained tree."""
+  o = config.optim
+  return optim.make(
+    params,
+    name=o.name,
+    schedule=schedule(config),
+    clip=o.clip,
+    weight_decay=o.weight_decay,
+    no_decay=o.no_decay,
+    lr_factors=o.lr_factors,
+    options=o[o.name].to_dict() if o.name in o else {},
+  )
