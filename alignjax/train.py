@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 
 from alignjax import build, optim, sharding, step
 from alignjax.checkpoint import Checkpoints
+from alignjax.data import bad
 from alignjax.log import RunLog, write_run
 from alignjax.report import write_report
 
@@ -23,7 +24,7 @@ def train(config: ConfigDict, workdir: Path, *, profile: bool = False) -> Path:
 
   workdir then holds config.json, run.json, metrics.jsonl (a line a step),
   evaluations.jsonl, samples.jsonl, tensorboard/, checkpoints/ and report.html,
-  whose path is returned.
+  whose path is returned; bad_rows.jsonl where bad rows are quarantined.
 
   Raises FloatingPointError at the first loss or gradient that is not finite;
   that step's update is not applied.
@@ -65,6 +66,8 @@ def train(config: ConfigDict, workdir: Path, *, profile: bool = False) -> Path:
       "data": data.report,
     },
   )
+  if data.bad and jax.process_index() == 0:
+    bad.write(data.bad, workdir / "bad_rows.jsonl")
   log = RunLog(
     workdir,
     total_steps=config.train.steps,

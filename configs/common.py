@@ -61,6 +61,8 @@ def base() -> ConfigDict:
       max_length=512,  # tokens
       packing=0,  # tokens of a row that holds several documents; 0 = one a row
       too_long="drop",  # drop | truncate | error
+      on_bad_row="error",  # error | skip | quarantine (into bad_rows.jsonl)
+      bad_rows_limit=0.01,  # part of the rows; above it the run stops
     )
   )
   c.optim = ConfigDict(

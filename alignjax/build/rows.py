@@ -7,6 +7,7 @@ from ml_collections import ConfigDict
 from alignjax import sharding
 from alignjax.build.models import Model
 from alignjax.data import chat, formats, sources, suite, templates
+from alignjax.data.bad import BadRow, BadRows, Record
 from alignjax.data.loader import Loader, in_order, shape_of
 from alignjax.data.pack import packed, packed_shape
 from alignjax.types import Batch, Row
@@ -27,13 +28,25 @@ class Data(NamedTuple):
   examples: list
   template: object
   report: list[str]
+  bad: list[Record]  # under data.on_bad_row = quarantine
 
 
 def rows(
-  spec: ConfigDict, config: ConfigDict, tokenizer, template
+  spec: ConfigDict,
+  config: ConfigDict,
+  tokenizer,
+  template,
+  quarantine: list[Record] | None = None,
 ) -> tuple[list[Row], list, str]:
-  """Tokenised rows of a source, their examples, and a line on what was read."""
+  """Tokenised rows of a source, their examples, and a line on what was read.
+
+  quarantine: where given, bad rows are added to it, if the config keeps them.
+
+  Raises ValueError (BadRow, under data.on_bad_row = error) for bad rows as the
+  config says.
+  """
   d = config.data
+  bad = BadRows(d.on_bad_row, d.bad_rows_limit)
   limit = spec.limit or None
   if not spec.path:
     raise ValueError(
@@ -43,20 +56,40 @@ def rows(
     raw = suite.rows(spec.split, n=limit)
     raw = ((row, f"suite[{row['id']}]") for row in raw)
   else:
-    raw = sources.read(spec.path, split=spec.split, limit=limit)
-  examples = list(formats.examples(raw, spec.format or None))
-  encoded = [
-    chat.encode(e, tokenizer, template, train_on=d.train_on) for e in examples
-  ]
-  kept = [chat.fit(row, d.max_length, d.too_long) for row in encoded]
-  left = [(r, e) for r, e in zip(kept, examples) if r is not None]
+    raw = sources.read(spec.path, split=spec.split, limit=limit, on_bad=bad)
+  left, dropped = [], 0
+  for example in formats.examples(raw, spec.format or None, on_bad=bad):
+    try:
+      row = chat.encode(example, tokenizer, template, train_on=d.train_on)
+    except ValueError as e:
+      if not str(e).startswith(f"{example.origin}: "):
+        raise  # the config's fault, not the row's
+      bad(_bad(example, "not encodable", str(e)))
+      continue
+    kept = chat.fit(row, d.max_length, d.too_long)
+    if kept is not None:
+      left.append((kept, example))
+    elif d.too_long == "truncate":
+      reason = f"nothing to train on is left of it at {d.max_length} tokens"
+      reason += "\nraise data.max_length, or remove the row"
+      bad(_bad(example, "nothing left", reason))
+    else:
+      dropped += 1
+  bad.check(len(left) + dropped)
   line = f"{spec.path} ({spec.split}): {len(left)} rows"
-  if len(left) < len(examples):
-    line += (
-      f", {len(examples) - len(left)} dropped: longer than "
-      f"{d.max_length} tokens"
-    )
+  if dropped:
+    line += f", {dropped} dropped: longer than {d.max_length} tokens"
+  if bad.counts:
+    line += f", {bad.counts.total()} bad: {bad.kinds()}"
+  if quarantine is not None:
+    quarantine.extend(bad.kept)
   return [r for r, _ in left], [e for _, e in left], line
+
+
+def _bad(example, kind: str, reason: str) -> BadRow:
+  raw = example.text or str(list(example.messages))
+  reason = reason.removeprefix(f"{example.origin}: ")
+  return BadRow(example.origin, kind, reason, raw)
 
 
 def data(config: ConfigDict, model: Model, place: sharding.Placement) -> Data:
@@ -74,10 +107,11 @@ def data(config: ConfigDict, model: Model, place: sharding.Placement) -> Data:
       f"Use a multiple of {multiple}."
     )
   template = templates.load_template(d.template or None, tokenizer)
-  train, _, line = rows(d.train, config, tokenizer, template)
+  bad: list[Record] = []
+  train, _, line = rows(d.train, config, tokenizer, template, bad)
   held, examples, held_line = [], [], "no held-out rows: data.eval.path is ''"
   if d.eval.path:
-    held, examples, held_line = rows(d.eval, config, tokenizer, template)
+    held, examples, held_line = rows(d.eval, config, tokenizer, template, bad)
   if not train:
     raise ValueError(
       f"No rows are left to train on: {line}.\n"
@@ -102,6 +136,7 @@ def data(config: ConfigDict, model: Model, place: sharding.Placement) -> Data:
     examples=examples,
     template=template,
     report=[*report, f"rows are {shape[0]} tokens, {shape[1]} trained"],
+    bad=bad,
   )
 
 

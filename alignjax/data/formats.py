@@ -4,8 +4,10 @@ A conversation is an optional system turn, then user and assistant in turn, the
 last one assistant. What breaks that is refused with the row's origin.
 """
 
-from collections.abc import Iterable, Iterator
+import json
+from collections.abc import Callable, Iterable, Iterator
 
+from alignjax.data.bad import BadRow, stop
 from alignjax.types import Example
 
 # Format -> the keys a row must have, tried in this order.
@@ -35,10 +37,12 @@ def recognise(row: dict, origin: str) -> str:
     if all(key in row for key in keys):
       return name
   sets = "; ".join(f"{' + '.join(v)} ({k})" for k, v in FORMATS.items())
-  raise ValueError(
-    f"{origin}: cannot tell what this row is\n"
+  raise BadRow(
+    origin,
+    "missing field",
+    f"cannot tell what this row is\n"
     f"keys found: {', '.join(map(str, row)) or 'none'}\n"
-    f"legal sets of keys: {sets}"
+    f"legal sets of keys: {sets}",
   )
 
 
@@ -59,9 +63,11 @@ def example(row: dict, origin: str, format: str | None = None) -> Example:
     )
   missing = [key for key in FORMATS[name] if key not in row]
   if missing:
-    raise ValueError(
-      f"{origin}: a row of format {name!r} needs {', '.join(missing)}\n"
-      f"keys found: {', '.join(map(str, row)) or 'none'}"
+    raise BadRow(
+      origin,
+      "missing field",
+      f"a row of format {name!r} needs {', '.join(missing)}\n"
+      f"keys found: {', '.join(map(str, row)) or 'none'}",
     )
   used = set(FORMATS[name])
   extra = {}
@@ -69,7 +75,7 @@ def example(row: dict, origin: str, format: str | None = None) -> Example:
   if name == "text":
     text = _string(row["text"], "text", origin)
     if not text.strip():
-      raise ValueError(f"{origin}: empty text; remove the row")
+      raise BadRow(origin, "empty text", "empty text; remove the row")
   elif name == "messages":
     messages = _turns(row["messages"], "role", "content", origin)
   elif name == "sharegpt":
@@ -99,18 +105,41 @@ def examples(
   rows: Iterable[tuple[dict, str]],
   format: str | None = None,
   counts: dict[str, int] | None = None,
+  on_bad: Callable[[BadRow], None] = stop,
 ) -> Iterator[Example]:
-  """`example` of each (row, origin).
+  """`example` of each (row, origin); an `id` may stand once.
 
   counts: where given, the number of rows of each format is added into it while
     the rows go by, for a report.
+  on_bad: called with each bad row; the next one follows where it returns.
   """
+  seen: dict[str | int, str] = {}
   for row, origin in rows:
-    name = recognise(row, origin) if format is None else format
-    made = example(row, origin, name)
+    try:
+      name = recognise(row, origin) if format is None else format
+      made = example(row, origin, name)
+      _once(row.get("id"), origin, seen)
+    except BadRow as e:
+      raw = json.dumps(row, ensure_ascii=False, default=str)
+      on_bad(BadRow(origin, e.kind, e.reason, raw))
+      continue
     if counts is not None:
       counts[name] = counts.get(name, 0) + 1
     yield made
+
+
+def _once(id, origin: str, seen: dict) -> None:
+  """Notes an id, where a row has one."""
+  if not isinstance(id, str | int) or id == "":
+    return
+  first = seen.setdefault(id, origin)
+  if first != origin:
+    raise BadRow(
+      origin,
+      "duplicate id",
+      f"id {id!r} stands in {first} already\n"
+      "remove one of the two, or rename the field where it is no key",
+    )
 
 
 def _turn(role: str, content: str) -> dict:
@@ -119,17 +148,28 @@ def _turn(role: str, content: str) -> dict:
 
 def _string(value, key: str, origin: str) -> str:
   if not isinstance(value, str):
-    raise ValueError(
-      f"{origin}: {key!r} must be a string, this is {type(value).__name__}: "
-      f"{repr(value)[:60]}"
+    raise BadRow(
+      origin,
+      "wrong type",
+      f"{key!r} must be a string, this is {type(value).__name__}: "
+      f"{repr(value)[:60]}",
     )
   try:
     value.encode("utf-8")
   except UnicodeEncodeError as e:
-    raise ValueError(
-      f"{origin}: {key!r} has half a surrogate pair at character {e.start}, "
-      "which is no text\nrepair or remove the row"
+    raise BadRow(
+      origin,
+      "lone surrogate",
+      f"{key!r} has half a surrogate pair at character {e.start}, "
+      "which is no text\nrepair or remove the row",
     ) from e
+  if "\0" in value:
+    raise BadRow(
+      origin,
+      "NUL",
+      f"{key!r} has a NUL at character {value.index(chr(0))}\n"
+      "repair or remove the row",
+    )
   return value
 
 
@@ -146,28 +186,35 @@ def _side(row: dict, key: str, role: str, origin: str) -> list[dict]:
 
 def _turns(value, who: str, what: str, origin: str) -> list[dict]:
   if not isinstance(value, list | tuple) or not value:
-    raise ValueError(
-      f"{origin}: turns must be a non-empty list of {{{who!r}, {what!r}}}, "
-      f"this is {type(value).__name__}: {repr(value)[:60]}"
+    raise BadRow(
+      origin,
+      "wrong type",
+      f"turns must be a non-empty list of {{{who!r}, {what!r}}}, "
+      f"this is {type(value).__name__}: {repr(value)[:60]}",
     )
   turns = []
   for number, turn in enumerate(value):
     if not isinstance(turn, dict) or who not in turn or what not in turn:
-      raise ValueError(
-        f"{origin}: turn {number} must have {who!r} and {what!r}, this is "
-        f"{repr(turn)[:80]}"
+      raise BadRow(
+        origin,
+        "missing field" if isinstance(turn, dict) else "wrong type",
+        f"turn {number} must have {who!r} and {what!r}, this is "
+        f"{repr(turn)[:80]}",
       )
     role = turn[who]
     if role in ("tool", "function") or turn.get("tool_calls"):
-      raise ValueError(
-        f"{origin}: turn {number} is about tools, which are not supported yet\n"
-        "remove the row, or write the call and its result as plain text"
+      raise BadRow(
+        origin,
+        "tools",
+        f"turn {number} is about tools, which are not supported yet\n"
+        "remove the row, or write the call and its result as plain text",
       )
     known = _SHAREGPT if who == "from" else dict(zip(_ROLES, _ROLES))
     if not isinstance(role, str) or role not in known:
-      raise ValueError(
-        f"{origin}: unknown role {role!r} in turn {number}; "
-        f"legal: {', '.join(known)}"
+      raise BadRow(
+        origin,
+        "unknown role",
+        f"unknown role {role!r} in turn {number}; legal: {', '.join(known)}",
       )
     content = _string(turn[what], f"turn {number} {what}", origin)
     turns.append(_turn(known[role], content))
@@ -180,20 +227,26 @@ def _check(messages: list[dict], origin: str) -> None:
   for number, role in enumerate(turns):
     due = "assistant" if number % 2 else "user"
     if role != due:
-      raise ValueError(
-        f"{origin}: turns are {', '.join(roles)}\n"
+      raise BadRow(
+        origin,
+        "broken alternation",
+        f"turns are {', '.join(roles)}\n"
         "the rule: system at most once and first, then user and assistant in "
         f"turn; here {role!r} stands where {due!r} is due\n"
-        "merge neighbouring turns of one speaker, or remove the row"
+        "merge neighbouring turns of one speaker, or remove the row",
       )
   if not turns or turns[-1] != "assistant":
-    raise ValueError(
-      f"{origin}: the last turn is {roles[-1]!r}, it must be 'assistant': "
+    raise BadRow(
+      origin,
+      "broken alternation",
+      f"the last turn is {roles[-1]!r}, it must be 'assistant': "
       "there is nothing to learn after it\n"
-      "remove the last turn or add the answer"
+      "remove the last turn or add the answer",
     )
   if not messages[-1]["content"].strip():
-    raise ValueError(
-      f"{origin}: empty completion: the last assistant turn has no text\n"
-      "write the answer or remove the row"
+    raise BadRow(
+      origin,
+      "empty completion",
+      "empty completion: the last assistant turn has no text\n"
+      "write the answer or remove the row",
     )

@@ -1,16 +1,18 @@
 """Rows from files: JSON Lines, JSON, Parquet, tensorflow-datasets, folders.
 
 A row is a plain dict; `formats` says what it means. Text is strict UTF-8 (a
-byte order mark is tolerated) and nothing is skipped: a row that cannot be read
-stops the run and is named.
+byte order mark is tolerated at the start of a file). A row that cannot be read
+is named and stops the run, unless the caller takes bad rows; a file that cannot
+be read always does.
 """
 
-import gzip
 import itertools
-import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+
+from alignjax.data.bad import BadRow, stop
+from alignjax.data.lines import Item, read_json, read_lines
 
 _SUFFIXES = (
   ".jsonl",
@@ -27,7 +29,11 @@ _CARDS = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json")
 
 
 def read(
-  path: str, *, split: str = "train", limit: int | None = None
+  path: str,
+  *,
+  split: str = "train",
+  limit: int | None = None,
+  on_bad: Callable[[BadRow], None] = stop,
 ) -> Iterator[tuple[dict, str]]:
   """Yields (row, origin) in the order of the source.
 
@@ -37,16 +43,26 @@ def read(
   split: which part, and a slice of it in rows or percent, written as for
     tensorflow-datasets: `train`, `train[:90%]`, `validation[100:200]`. A single
     file has one part, whatever it is called.
-  limit: stop after so many rows.
+  limit: stop after so many rows, bad ones included.
+  on_bad: called with each bad row within split and limit; reading goes on where
+    it returns.
   origin: `file:line` of a text file, `file[index]` of another.
 
-  Raises FileNotFoundError where there is nothing to read, ValueError for a row
-  that is not a JSON object.
+  Raises FileNotFoundError where there is nothing to read, ValueError for a file
+  that cannot be read; `on_bad` as it stands raises BadRow, a ValueError.
   """
-  return itertools.islice(_rows(path, split), limit)
+  return _good(itertools.islice(_rows(path, split), limit), on_bad)
 
 
-def _rows(path: str, split: str) -> Iterator[tuple[dict, str]]:
+def _good(items: Iterable[Item], on_bad) -> Iterator[tuple[dict, str]]:
+  for row, origin in items:
+    if isinstance(row, BadRow):
+      on_bad(row)
+    else:
+      yield row, origin
+
+
+def _rows(path: str, split: str) -> Iterator[Item]:
   if path.startswith("tfds:") or (Path(path) / "features.json").exists():
     return _read_tfds(path, split)
   found = re.fullmatch(r"(\w+)(?:\[(\d+%?)?:(\d+%?)?\])?", split)
@@ -71,7 +87,7 @@ def _rows(path: str, split: str) -> Iterator[tuple[dict, str]]:
   return iter(rows[place(start, 0) : place(stop, len(rows))])
 
 
-def _read_files(path: str, split: str) -> Iterator[tuple[dict, str]]:
+def _read_files(path: str, split: str) -> Iterator[Item]:
   file = Path(path)
   if not file.exists():
     raise FileNotFoundError(_missing(file))
@@ -118,12 +134,12 @@ def _files_of(folder: Path, split: str) -> list[Path]:
   )
 
 
-def _read_file(file: Path) -> Iterator[tuple[dict, str]]:
+def _read_file(file: Path) -> Iterator[Item]:
   name = file.name.removesuffix(".gz")
   if name.endswith((".jsonl", ".ndjson")):
-    return _read_lines(file)
+    return read_lines(file)
   if name.endswith(".json"):
-    return _read_json(file)
+    return read_json(file)
   if name.endswith(".parquet"):
     return _read_parquet(file)
   raise ValueError(
@@ -132,79 +148,7 @@ def _read_file(file: Path) -> Iterator[tuple[dict, str]]:
   )
 
 
-def _open(file: Path):
-  return gzip.open(file, "rb") if file.name.endswith(".gz") else file.open("rb")
-
-
-def _read_lines(file: Path) -> Iterator[tuple[dict, str]]:
-  with _open(file) as lines:
-    # A binary file splits at b"\n" alone; str.splitlines would also cut at
-    # U+2028 and U+0085, which are legal inside a JSON string.
-    for number, line in enumerate(lines, 1):
-      origin = f"{file}:{number}"
-      text = _decode(line, origin, first=number == 1)
-      if text.strip():
-        yield _row(_parse(text, origin), origin), origin
-
-
-def _read_json(file: Path) -> Iterator[tuple[dict, str]]:
-  with _open(file) as f:
-    value = _parse(_decode(f.read(), str(file), first=True), str(file))
-  if isinstance(value, dict):
-    lists = [k for k, v in value.items() if isinstance(v, list)]
-    if len(lists) != 1:
-      raise ValueError(
-        f"{file}: an object with {len(lists)} lists ({', '.join(lists)}), "
-        "where one list of rows is expected\n"
-        "write the rows as a JSON list, or one object per line in a .jsonl file"
-      )
-    value = value[lists[0]]
-  if not isinstance(value, list):
-    raise ValueError(
-      f"{file}: holds {type(value).__name__}, where a list of rows is expected"
-    )
-  for index, row in enumerate(value):
-    origin = f"{file}[{index}]"
-    yield _row(row, origin), origin
-
-
-def _decode(data: bytes, origin: str, first: bool) -> str:
-  try:
-    return data.decode("utf-8-sig" if first else "utf-8")
-  except UnicodeDecodeError as e:
-    raise ValueError(
-      f"{origin}: not UTF-8: byte 0x{data[e.start]:02x} at offset {e.start}\n"
-      "convert the file to UTF-8 first (iconv -f latin1 -t utf-8, say)"
-    ) from e
-
-
-def _parse(text: str, origin: str):
-  try:
-    return json.loads(text)
-  except json.JSONDecodeError as e:
-    if origin.rpartition(":")[2].isdigit():
-      where, remedy = origin, "each line must be one whole JSON object"
-    else:
-      where, remedy = f"{origin}:{e.lineno}", "the file must be one JSON value"
-      if e.msg == "Extra data":
-        remedy += "; one object per line needs the ending .jsonl"
-    around = text[max(0, e.pos - 30) : e.pos + 30].strip()
-    raise ValueError(
-      f"{where}: bad JSON: {e.msg} at column {e.colno}\n"
-      f"near: {around!r}\n{remedy}"
-    ) from e
-
-
-def _row(value, origin: str) -> dict:
-  if not isinstance(value, dict):
-    raise ValueError(
-      f"{origin}: a row must be a JSON object, this is "
-      f"{type(value).__name__}: {repr(value)[:60]}"
-    )
-  return value
-
-
-def _read_parquet(file: Path) -> Iterator[tuple[dict, str]]:
+def _read_parquet(file: Path) -> Iterator[Item]:
   import pyarrow
   import pyarrow.parquet
 
@@ -219,7 +163,7 @@ def _read_parquet(file: Path) -> Iterator[tuple[dict, str]]:
         yield row, f"{file}[{next(index)}]"
 
 
-def _read_tfds(path: str, split: str) -> Iterator[tuple[dict, str]]:
+def _read_tfds(path: str, split: str) -> Iterator[Item]:
   import tensorflow_datasets as tfds
 
   try:
@@ -237,7 +181,11 @@ def _read_tfds(path: str, split: str) -> Iterator[tuple[dict, str]]:
       "  tfds.builder(NAME, file_format='array_record').download_and_prepare()"
     ) from e
   for index in range(len(source)):
-    yield _text(source[index]), f"{path}/{split}[{index}]"
+    origin = f"{path}/{split}[{index}]"
+    try:
+      yield _text(source[index]), origin
+    except UnicodeDecodeError as e:
+      yield BadRow(origin, "invalid UTF-8", f"not UTF-8: {e.reason}"), origin
 
 
 def _text(value):

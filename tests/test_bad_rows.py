@@ -1,0 +1,270 @@
+"""Every kind of bad row: named in strictness, counted or kept on request."""
+
+import gzip
+import json
+
+import pytest
+
+from alignjax import build, train
+from alignjax.data import formats, lines
+from alignjax.data.bad import BadRow, BadRows, Record, write
+from alignjax.data.sources import read
+
+GOOD = b'{"prompt": "1+1?", "completion": "2"}\n'
+
+
+def chat(*turns):
+  roles = {"u": "user", "a": "assistant", "b": "bot"}
+  turns = [{"role": roles[r], "content": text} for r, text in turns]
+  return json.dumps({"messages": turns}).encode()
+
+
+# Bytes of line 2 -> its kind and what the message must say.
+KINDS = {
+  b'{"prompt": "a", "completion" "b"}\n': (
+    "broken JSON",
+    "bad JSON: Expecting ':' delimiter at column 30",
+  ),
+  b'{"text": "a"} {"text": "b"}\n': ("broken JSON", "Extra data at column 15"),
+  b'{"text": ' + b"1" * 5000 + b"}\n": ("broken JSON", "Exceeds the limit"),
+  b'{"prompt": "a", "comple': (
+    "truncated last line",
+    "the last line ends early: bad JSON: Unterminated string",
+  ),
+  b'{"text": "caf\xc3': (
+    "truncated last line",
+    "the last line ends early: not UTF-8: byte 0xc3",
+  ),
+  b'\xef\xbb\xbf{"text": "a"}\n': ("BOM", "byte order mark inside the file"),
+  b'{"text": "caf\xe9"}\n': ("invalid UTF-8", "byte 0xe9 at offset 13"),
+  b'{"text": "\xed\xa0\x80"}\n': ("invalid UTF-8", "not UTF-8: byte 0xed"),
+  b'{"text": "a\0b"}\n': ("NUL", "a NUL character at column 12"),
+  b'{"text": "a\\u0000b"}\n': ("NUL", "'text' has a NUL at character 1"),
+  b'["a", "b"]\n': ("non-object", "must be a JSON object, this is list"),
+  b'{"prompt": "a"}\n': ("missing field", "keys found: prompt"),
+  b'{"messages": [{"role": "user"}]}\n': ("missing field", "turn 0 must have"),
+  b'{"text": 3}\n': ("wrong type", "'text' must be a string, this is int"),
+  b'{"messages": ["a"]}\n': ("wrong type", "turn 0 must have 'role'"),
+  chat("ub", "bx"): ("unknown role", "unknown role 'bot' in turn 1; legal"),
+  chat("ub", "ux", "ay"): ("broken alternation", "'user' stands where 'assis"),
+  chat("ub"): ("broken alternation", "the last turn is 'user'"),
+  chat("ub", "a "): ("empty completion", "last assistant turn has no text"),
+  b'{"text": " "}\n': ("empty text", "empty text"),
+  b'{"text": "a", "score": NaN}\n': ("NaN", "NaN is no JSON"),
+  b'{"text": "a", "score": -Infinity}\n': ("NaN", "-Infinity is no JSON"),
+  b'{"text": "\\ud83d"}\n': (
+    "lone surrogate",
+    "half a surrogate pair at character 0",
+  ),
+  b'{"text": ' + b"[" * 100_000 + b"]" * 100_000 + b"}\n": (
+    "deep nesting",
+    "nested too deep",
+  ),
+  b'{"messages": [{"role": "tool", "content": "3"}]}\n': (
+    "tools",
+    "turn 0 is about tools",
+  ),
+}
+
+
+def examples(path, on_bad):
+  return list(formats.examples(read(str(path), on_bad=on_bad), on_bad=on_bad))
+
+
+@pytest.mark.parametrize(
+  "line", KINDS, ids=[f"{k}-{i}" for i, (k, _) in enumerate(KINDS.values())]
+)
+def test_every_kind_is_named_and_can_be_passed_over(tmp_path, line):
+  kind, reason = KINDS[line]
+  last = kind == "truncated last line" or not line.endswith(b"\n")
+  path = tmp_path / "a.jsonl"
+  path.write_bytes(GOOD + line + (b"" if last else GOOD))
+  with pytest.raises(ValueError) as error:
+    examples(path, BadRows("error", 0.01))
+  message = str(error.value)
+  assert message.startswith(f"{path}:2: ") and reason in message
+  assert len(message.splitlines()) <= 5
+  bad = BadRows("quarantine", 1.0)
+  kept = examples(path, bad)
+  wanted = [f"{path}:1"] if last else [f"{path}:1", f"{path}:3"]
+  assert [e.origin for e in kept] == wanted
+  assert bad.kinds() == f"1 {kind}"
+  assert bad.kept[0][:2] == (f"{path}:2", kind)
+  assert reason in bad.kept[0].reason and 0 < len(bad.kept[0].raw) <= 2000
+
+
+def test_a_long_line_is_passed_over_without_being_read_whole(
+  tmp_path, monkeypatch
+):
+  monkeypatch.setattr(lines, "MAX_LINE", 60)
+  path = tmp_path / "a.jsonl"
+  path.write_bytes(GOOD + b'{"text": "' + b"x" * 3_000_000 + b'"}\n' + GOOD)
+  with pytest.raises(ValueError, match=r"a\.jsonl:2: a line of more than 60 b"):
+    examples(path, BadRows("error", 0.01))
+  bad = BadRows("quarantine", 1.0)
+  assert [e.origin[-2:] for e in examples(path, bad)] == [":1", ":3"]
+  assert bad.kept[0].kind == "line too long" and len(bad.kept[0].raw) == 61
+
+
+def test_a_line_below_the_real_limit_is_read(tmp_path):
+  assert lines.MAX_LINE == 50_000_000
+  path = tmp_path / "a.jsonl"
+  path.write_bytes(b'{"text": "' + b"x" * 2_000_000 + b'"}\n')
+  assert len(examples(path, BadRows("error", 0.0))[0].text) == 2_000_000
+
+
+def test_an_id_stands_once_and_the_first_row_is_kept(tmp_path):
+  path = tmp_path / "a.jsonl"
+  path.write_text(
+    '{"id": 1, "text": "a"}\n{"id": 2, "text": "b"}\n{"id": 1, "text": "c"}\n'
+    '{"id": "", "text": "d"}\n{"id": "", "text": "e"}\n'
+  )
+  with pytest.raises(ValueError, match=r":3: id 1 stands in .*a\.jsonl:1 alre"):
+    examples(path, BadRows("error", 0.01))
+  bad = BadRows("skip", 1.0)
+  assert [e.text for e in examples(path, bad)] == ["a", "b", "d", "e"]
+  assert bad.kinds() == "1 duplicate id" and not bad.kept
+
+
+def test_what_is_odd_and_good_is_no_bad_row(tmp_path):
+  texts = ["a\u2028b\u0085c", "<|im_end|> typed", "\ufeff", "[" * 500]
+  rows = [json.dumps({"text": t}, ensure_ascii=False) + "\n" for t in texts]
+  path = tmp_path / "a.jsonl"
+  # A byte order mark at the start, an empty line, no end of the last line.
+  path.write_bytes(b"\xef\xbb\xbf" + "\n".join(rows).rstrip().encode())
+  assert [e.text for e in examples(path, BadRows("error", 0.0))] == texts
+
+
+def test_bad_rows_have_places_in_slices_and_limits(tmp_path):
+  path = tmp_path / "a.jsonl"
+  path.write_bytes(GOOD + b"{\n" + GOOD * 2)
+
+  def origins(**kwargs):
+    bad = BadRows("skip", 1.0)
+    rows = [o[-1] for _, o in read(str(path), on_bad=bad, **kwargs)]
+    return rows, bad.counts.total()
+
+  assert origins(split="train[:50%]") == (["1"], 1)
+  assert origins(split="train[50%:]") == (["3", "4"], 0)
+  assert origins(limit=3) == (["1", "3"], 1)
+
+
+def test_json_lists_go_on_and_broken_files_do_not(tmp_path):
+  path = tmp_path / "a.json"
+  path.write_text('[{"text": "a"}, 3, {"text": "b"}]')
+  bad = BadRows("quarantine", 1.0)
+  assert [e.text for e in examples(path, bad)] == ["a", "b"]
+  assert bad.kept[0][:2] == (f"{path}[1]", "non-object")
+  assert bad.kept[0].raw == "3"
+  path.write_text('[{"text": "a"}, {"text"')
+  with pytest.raises(BadRow, match="bad JSON"):
+    examples(path, BadRows("skip", 1.0))
+  path = tmp_path / "a.jsonl.gz"
+  path.write_bytes(gzip.compress(GOOD * 99)[:-9])
+  with pytest.raises(ValueError, match="broken gzip file"):
+    examples(path, BadRows("skip", 1.0))
+
+
+def test_too_many_bad_rows_stop_the_run_by_kind():
+  bad = BadRows("skip", 0.01)
+  bad(BadRow("f:7", "NaN", "NaN is no JSON\nmore"))
+  bad.check(99)  # one of a hundred
+  for origin in ("f:8", "f:9"):
+    bad(BadRow(origin, "NUL", "a NUL"))
+  with pytest.raises(ValueError) as error:
+    bad.check(97)
+  assert str(error.value) == (
+    "3 of 100 rows are bad, the limit is 1.00%: 2 NUL, 1 NaN\n"
+    "the first: f:7: NaN is no JSON\n"
+    "repair the rows, or raise data.bad_rows_limit"
+  )
+
+
+def test_rules_and_limits_are_checked():
+  with pytest.raises(ValueError, match="'ignore'; legal: error, skip, quaran"):
+    BadRows("ignore", 0.01)
+  with pytest.raises(ValueError, match="bad_rows_limit = 5.0; .* from 0 to 1"):
+    BadRows("skip", 5.0)
+
+
+def test_records_are_written_as_lines(tmp_path):
+  records = [Record("f:1", "NUL", "why\nso", "raw \ud800 é"), Record(*"abcd")]
+  write(records, tmp_path / "bad_rows.jsonl")
+  read_back = (tmp_path / "bad_rows.jsonl").read_text("ascii").splitlines()
+  assert [Record(**json.loads(line)) for line in read_back] == records
+
+
+def mixed(tmp_path):
+  """One row of each fate: good, not encodable, nothing left, not JSON."""
+  path = tmp_path / "a.jsonl"
+  long = json.dumps({"prompt": "x" * 300, "completion": "y"}).encode()
+  rows = [GOOD, chat("ub", "a ", "uc", "ad"), long, b"{"]
+  path.write_bytes(b"\n".join(row.strip() for row in rows) + b"\n")
+  return str(path)
+
+
+def test_a_run_counts_bad_rows_in_its_report_and_keeps_them(
+  tiny, tmp_path, monkeypatch
+):
+  path = mixed(tmp_path)
+  values = dict(
+    mesh=(1, 1, 1),
+    data__train__path=path,
+    data__too_long="truncate",
+    data__bad_rows_limit=0.75,
+  )
+  config = tiny(**values, data__on_bad_row="quarantine")
+  reports = []
+
+  def stop_here(folder, config, facts):
+    reports.extend(facts["data"])
+
+  class Enough(Exception):
+    pass
+
+  def enough(*arguments, **options):
+    raise Enough
+
+  monkeypatch.setattr(train, "write_run", stop_here)
+  monkeypatch.setattr(train, "RunLog", enough)
+  with pytest.raises(Enough):
+    train.train(config, tmp_path)
+  assert reports[0] == (
+    f"{path} (train): 1 rows, 3 bad: 1 not encodable, 1 nothing left, "
+    "1 broken JSON"
+  )
+  lines = (tmp_path / "bad_rows.jsonl").read_text().splitlines()
+  records = [Record(**json.loads(line)) for line in lines]
+  assert [r.origin for r in records] == [f"{path}:{n}" for n in (2, 3, 4)]
+  encodable, left, broken = records
+  assert encodable.reason.startswith("empty completion: turn 1 would be")
+  assert left.reason.startswith("nothing to train on is left of it at 256 tok")
+  assert "xxx" in left.raw and broken.raw == "{\n"
+
+  config = tiny(**values, data__on_bad_row="skip")
+  place = build.placement(config)
+  data = build.data(config, build.model(config, place), place)
+  assert data.report[0] == reports[0] and not data.bad
+  with config.unlocked():
+    config.data.bad_rows_limit = 0.74
+  with pytest.raises(ValueError, match="3 of 4 rows are bad, .* 74.00%"):
+    build.data(config, build.model(config, place), place)
+
+
+@pytest.mark.parametrize(
+  "number, reason",
+  [(1, "empty completion: turn 1"), (2, "nothing to train on is left")],
+)
+def test_what_cannot_be_tokens_stops_a_strict_run(
+  tiny, tmp_path, number, reason
+):
+  file = tmp_path / "b.jsonl"
+  with open(mixed(tmp_path)) as f:
+    file.write_text(f.readlines()[number])
+  config = tiny(
+    mesh=(1, 1, 1), data__train__path=str(file), data__too_long="truncate"
+  )
+  place = build.placement(config)
+  with pytest.raises(ValueError) as error:
+    build.data(config, build.model(config, place), place)
+  assert str(error.value).startswith(f"{file}:1: {reason}")
