@@ -1,12 +1,10 @@
-"""The command line: `alignjax train | generate | chat | export`.
+"""The command line: `alignjax train | data | generate | chat | export`.
 
 Commands are dispatched by hand and import what they need when they run, so
 that help costs nothing.
 """
 
 import argparse
-import difflib
-import importlib.util
 import os
 import sys
 import traceback
@@ -16,6 +14,8 @@ USAGE = """usage: alignjax COMMAND [options]
 
   train     --config FILE[:words] --workdir DIR [--config.KEY=VALUE ...]
             [--profile]       train; the same command continues a run
+  data      preview | stats --config FILE[:words] [--n 3]
+            [--config.KEY=VALUE ...]           look at what is trained on
   generate  --model PATH --prompt TEXT ...     answer prompts
   chat      --model PATH                       talk to a model
   export    --workdir DIR --out FOLDER         write a Hugging Face folder
@@ -78,91 +78,52 @@ def train(argv: list[str]) -> None:
       "checkpoints and report.html; the same command continues a run."
     )
     return
-  from absl import flags
-  from ml_collections import config_flags
+  from alignjax.options import read
 
-  given, argv = _take(argv, "--config")
-  if not given:
-    raise ValueError("train needs --config FILE (see configs/).")
-  config = load_config(given)
-  check_keys(config, argv)
-  values = flags.FlagValues()
-  argv = ["alignjax train", *argv]
-  held = config_flags.DEFINE_config_dict(
-    "config", config, flag_values=values, lock_config=True, sys_argv=argv
-  )
-  flags.DEFINE_string("workdir", "", "folder of the run", flag_values=values)
-  flags.DEFINE_boolean("profile", False, "write a trace", flag_values=values)
-  try:
-    rest = values(argv)[1:]
-  except (AttributeError, KeyError, TypeError, flags.Error) as error:
-    raise ValueError(
-      f"{error}\nOptions of train: --config, --workdir, --profile, --debug and "
-      "--config.KEY=VALUE."
-    ) from error
-  if rest:
-    raise ValueError(f"{rest[0]!r} is not an option of train.")
-  if not values["workdir"].value:
+  config, values = read("train", argv, workdir="", profile=False)
+  if not values["workdir"]:
     raise ValueError("train needs --workdir DIR, the folder of the run.")
   quiet()
   from alignjax.train import train as run
 
-  report = run(
-    held.value, Path(values["workdir"].value), profile=values["profile"].value
-  )
+  report = run(config, Path(values["workdir"]), profile=values["profile"])
   print(report)
 
 
-def load_config(given: str):
-  """The ConfigDict of `FILE[:words]`: what the file's get_config returns."""
-  path, _, words = given.partition(":")
-  file = Path(path).resolve()
-  if not file.is_file():
-    raise FileNotFoundError(
-      f"No config file {path}.\nConfigs are python files with "
-      "get_config(); those of the project are in configs/."
+def data(argv: list[str]) -> None:
+  """`alignjax data preview` and `alignjax data stats`."""
+  if "--help" in argv or "-h" in argv:
+    print(
+      "usage: alignjax data preview --config FILE[:words] [--n 3] "
+      "[--config.KEY=VALUE ...]\n"
+      "       alignjax data stats --config FILE[:words] "
+      "[--config.KEY=VALUE ...]\n\n"
+      "preview: the rows a run trains on first, trained tokens coloured.\n"
+      "stats: rows, tokens, lengths and fill rate. Neither loads weights."
     )
-  # Configs import their shared blocks as `configs.common`.
-  sys.path[:0] = [str(file.parent.parent), str(file.parent)]
-  spec = importlib.util.spec_from_file_location("config_file", file)
-  if spec is None:
-    raise ValueError(f"{path} is not a python file (.py).")
-  module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  if not hasattr(module, "get_config"):
-    raise ValueError(f"{path} has no function get_config.")
-  return module.get_config(*[words] if words else [])
+    return
+  from alignjax.options import read
 
+  what, rest = (argv[0] if argv else ""), argv[1:]
+  if what not in ("preview", "stats"):
+    raise ValueError(
+      f"data has no command {what!r}; write data preview or data stats."
+    )
+  more = {"n": 3} if what == "preview" else {}
+  config, values = read(f"data {what}", rest, **more)
+  quiet()
+  from rich.console import Console
 
-def check_keys(config, argv: list[str]) -> None:
-  """Raises where `--config.KEY=VALUE` names a key that is not there."""
-  for option in argv:
-    if not option.startswith("--config."):
-      continue
-    key = option.removeprefix("--config.").split("=")[0]
-    at, node = "config", config
-    for name in key.split("."):
-      if "[" in name:  # an entry of a tuple: left to the flags
-        break
-      legal = list(node) if hasattr(node, "keys") else []
-      if name not in legal:
-        close = difflib.get_close_matches(name, legal, 1)
-        meant = f" Did you mean {at}.{close[0]}?" if close else ""
-        raise ValueError(
-          f"The config has no key {key}.{meant}\n"
-          f"Keys of {at}: {', '.join(legal) or 'none'}."
-        )
-      at, node = f"{at}.{name}", node[name]
+  from alignjax import inspection
 
-
-def _take(argv: list[str], flag: str) -> tuple[str, list[str]]:
-  """The value of `--flag value` or `--flag=value`, "" for none; the rest."""
-  for i, a in enumerate(argv):
-    if a.startswith(flag + "="):
-      return a[len(flag) + 1 :], argv[:i] + argv[i + 1 :]
-    if a == flag and i + 1 < len(argv):
-      return argv[i + 1], argv[:i] + argv[i + 2 :]
-  return "", argv
+  console = Console(highlight=False)
+  if what == "stats":
+    shown = inspection.stats(config)
+  else:
+    colours = console.color_system is not None
+    shown = inspection.preview(config, values["n"], colours=colours)
+  for part in shown:
+    console.print(part, soft_wrap=True)
 
 
 def quiet() -> None:
@@ -278,6 +239,7 @@ def export(argv: list[str]) -> None:
 
 COMMANDS = {
   "train": train,
+  "data": data,
   "generate": generate,
   "chat": chat,
   "export": export,

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,7 @@ from alignjax.models.weights import (
   save_safetensors,
 )
 
-# All that is fetched from the hub: no pickles, no code.
-WANTED = (
-  "config.json",
-  "generation_config.json",
-  "model*.safetensors",
-  "model.safetensors.index.json",
+TOKENIZER = (
   "tokenizer*.json",
   "tokenizer.model",
   "special_tokens_map.json",
@@ -33,6 +29,14 @@ WANTED = (
   "vocab.json",
   "merges.txt",
   "chat_template.*",
+)
+# All that is fetched from the hub: no pickles, no code.
+WANTED = (
+  "config.json",
+  "generation_config.json",
+  "model*.safetensors",
+  "model.safetensors.index.json",
+  *TOKENIZER,
 )
 HUB_NAME = r"[\w-][\w.-]*(/[\w-][\w.-]*)?"
 
@@ -57,14 +61,26 @@ def load(
   found = locate(path, revision)
   if found.is_file():
     config, params = load_gguf(found, place, dtype)
-    tokenizer = tokenizer_from_gguf(found)
+    tokenizer = tokenizer_of(found)
   else:
     config = read_config(found)
     # Before the weights: a wrong tokenizer is known in a second.
-    tokenizer = load_tokenizer(found)
+    tokenizer = tokenizer_of(found)
     params = load_safetensors(found, config, place, dtype)
   check_tokenizer(tokenizer, config, path)
   return LM(config, dtype=dtype), params, tokenizer
+
+
+def tokenizer_of(path: str | Path, revision: str | None = None) -> Any:
+  """The tokenizer of a model, None where it has none; no weights are fetched.
+
+  path, revision: as in `load`. The small `config.json` comes along, as
+  transformers chooses some tokenizers by it.
+  """
+  found = locate(path, revision, ("config.json", *TOKENIZER))
+  if found.is_file():
+    return tokenizer_from_gguf(found)
+  return load_tokenizer(found)
 
 
 def export(
@@ -83,8 +99,15 @@ def export(
     save_tokenizer(tokenizer, folder)
 
 
-def locate(path: str | Path, revision: str | None = None) -> Path:
-  """The local folder or GGUF file that `path` means; fetches hub names."""
+def locate(
+  path: str | Path,
+  revision: str | None = None,
+  wanted: Sequence[str] = WANTED,
+) -> Path:
+  """The local folder or GGUF file that `path` means; fetches hub names.
+
+  wanted: patterns of the files that are fetched.
+  """
   local = Path(path).expanduser()
   if local.is_dir() or (local.is_file() and local.suffix == ".gguf"):
     return local
@@ -100,17 +123,17 @@ def locate(path: str | Path, revision: str | None = None) -> Path:
       "(OWNER/NAME).\nA model is a Hugging Face folder, a .gguf file or a hub "
       "name."
     )
-  return _fetch(name, revision)
+  return _fetch(name, revision, wanted)
 
 
-def _fetch(name: str, revision: str | None) -> Path:
+def _fetch(name: str, revision: str | None, wanted: Sequence[str]) -> Path:
   import huggingface_hub
 
   try:
     folder = huggingface_hub.snapshot_download(
       name,
       revision=revision,
-      allow_patterns=list(WANTED),
+      allow_patterns=list(wanted),
       ignore_patterns=["*/*"],
     )
   except Exception as error:  # of many kinds, over three libraries

@@ -27,6 +27,8 @@ FLOORS = {
   "report": 5,
   "build": 6,
   "train": 7,
+  "inspection": 7,
+  "options": 8,
   "cli": 9,
   "": 9,  # alignjax/__init__.py, the public face
 }

@@ -14,7 +14,7 @@ from alignjax.data.tokenizer import byte_tokenizer
 from alignjax.generate import make_generator
 from alignjax.models.lm import LM
 from alignjax.models.presets import preset
-from alignjax.pretrained import load
+from alignjax.pretrained import load, tokenizer_of
 
 
 class Model(NamedTuple):
@@ -41,27 +41,44 @@ def model(config: ConfigDict, place: sharding.Placement) -> Model:
   options = dict(
     dtype=m.dtype, remat=m.remat, chunk=m.chunk, constrain=place.constrain
   )
+  if _is_path(m):
+    lm, params, found = load(
+      m.path, revision=m.revision or None, place=place.param
+    )
+    place.tree(params)
+    lm = dataclasses.replace(lm, **options)
+    return Model(lm, params, _present(found, m.path))
+  lm = LM(preset(m.preset), **options)
+  shapes = lm.shapes()
+  init = jax.jit(lm.init, out_shardings=place.tree(shapes))
+  return Model(lm, init(jax.random.key(config.seed)), byte_tokenizer())
+
+
+def tokenizer(config: ConfigDict):
+  """The tokenizer of `config.model`; its weights are left alone."""
+  m = config.model
+  if _is_path(m):
+    return _present(tokenizer_of(m.path, m.revision or None), m.path)
+  return byte_tokenizer()
+
+
+def _is_path(m: ConfigDict) -> bool:
+  """Whether a model is read from a path; False: random weights of a preset."""
   if bool(m.path) == bool(m.preset):
     raise ValueError(
       f"model.path = {m.path!r} and model.preset = {m.preset!r}; give one.\n"
       "A path is a Hugging Face folder, a .gguf file or a hub name; a preset "
       "is a shape with random weights (preset=tiny)."
     )
-  if m.path:
-    lm, params, tokenizer = load(
-      m.path, revision=m.revision or None, place=place.param
+  return bool(m.path)
+
+
+def _present(tokenizer, path: str):
+  if tokenizer is None:
+    raise ValueError(
+      f"{path} has no tokenizer (tokenizer.json); copy it there."
     )
-    if tokenizer is None:
-      raise ValueError(
-        f"{m.path} has no tokenizer (tokenizer.json); copy it there."
-      )
-    place.tree(params)
-    return Model(dataclasses.replace(lm, **options), params, tokenizer)
-  tokenizer = byte_tokenizer()
-  lm = LM(preset(m.preset), **options)
-  shapes = lm.shapes()
-  init = jax.jit(lm.init, out_shardings=place.tree(shapes))
-  return Model(lm, init(jax.random.key(config.seed)), tokenizer)
+  return tokenizer
 
 
 def trained(workdir: Path) -> Model:
