@@ -48,7 +48,7 @@ def test_the_layout_in_the_readme_is_that_of_the_floors():
 
 
 def test_commands_and_keys_in_the_readme_exist():
-  commands = set(re.findall(r"alignjax ([a-z]+) --", README))
+  commands = set(re.findall(r"alignjax ([a-z]+) (?:\w+ )?--", README))
   assert commands == set(cli.COMMANDS)
   keys = common.base().to_dict()
   flat = {f"{a}.{b}" for a, v in keys.items() if isinstance(v, dict) for b in v}
