@@ -38,12 +38,14 @@ class Row(NamedTuple):
     trained.
   origin: as in `Example`.
   documents: int32 [n], 1, 2, … in order; None for one document.
+  weights: float32 [n], what a trained token counts in the loss; None: 1 each.
   """
 
   tokens: Int[Array, "n"]
   completions: Int[Array, "n"]
   origin: str
   documents: Int[Array, "n"] | None = None
+  weights: Float[Array, "n"] | None = None
 
 
 class Batch(NamedTuple):
@@ -51,7 +53,8 @@ class Batch(NamedTuple):
 
   The position `where[b, t]` of row b predicts `targets[b, t]`, the token that
   follows it. Only trained tokens are listed, so the readout never touches the
-  rest; `completions` is 0 on the unused tail.
+  rest; `completions` is 0 on the unused tail. `weights` is what a trained token
+  counts in the loss, 0 on the tail.
   """
 
   tokens: Int[Array, "B L"]
@@ -60,10 +63,14 @@ class Batch(NamedTuple):
   where: Int[Array, "B T"]
   targets: Int[Array, "B T"]
   completions: Int[Array, "B T"]
+  weights: Float[Array, "B T"]
 
 
 class Term(NamedTuple):
-  """A masked sum and what it is over: tokens, pairs or sequences (float32)."""
+  """A masked sum and what it is over: tokens, pairs or sequences (float32).
+
+  A weighted sum is over its weights.
+  """
 
   sum: Float[Array, ""]
   weight: Float[Array, ""]

@@ -60,9 +60,11 @@ def base() -> ConfigDict:
       train_on="assistant",  # assistant | last | completion | all
       max_length=512,  # tokens
       packing=0,  # tokens of a row that holds several documents; 0 = one a row
-      too_long="drop",  # drop | truncate | error
+      too_long="drop",  # drop | split | truncate | error
       on_bad_row="error",  # error | skip | quarantine (into bad_rows.jsonl)
       bad_rows_limit=0.01,  # part of the rows; above it the run stops
+      cache="",  # folder of tokenised rows, to share; "" = data/ of the run
+      workers=0,  # processes that tokenise; 0 = one a core where it pays
     )
   )
   c.optim = ConfigDict(
@@ -91,6 +93,9 @@ def base() -> ConfigDict:
       batch=8,  # rows of a step, over all devices and microbatches
       accumulate=1,  # microbatches a step
       eval_every=20,  # steps; 0 = only before and after
+      neftune=0.0,  # noise on embeddings (Jain et al. 2024); 0 = none
+      nonfinite="stop",  # stop | skip: a loss or gradient that is NaN or ∞
+      spike="off",  # off | skip | stop: loss above mean + 6σ of 128 steps
     )
   )
   c.checkpoint = ConfigDict(
@@ -98,6 +103,8 @@ def base() -> ConfigDict:
       every=50,  # steps; 0 = only at the end
       keep=2,  # the last ones
       keep_every=0,  # steps whose checkpoints are kept for good; 0 = none
+      folder="",  # "" = checkpoints/ of the run; may be gs://…
+      on_error="stop",  # stop | continue, where a checkpoint cannot be written
     )
   )
   c.sample = ConfigDict(
@@ -114,9 +121,38 @@ def base() -> ConfigDict:
   return c
 
 
-def source(path: str, split: str, limit: int = 0) -> ConfigDict:
-  """Rows of a file, folder, `tfds:name` or the built-in `suite`."""
-  return ConfigDict(dict(path=path, split=split, limit=limit, format=""))
+def source(
+  path: str,
+  split: str,
+  limit: int = 0,
+  format: str = "",
+  reader: str = "",
+  weight: float = 0.0,
+  cap: int = 0,
+) -> ConfigDict:
+  """Rows of a file, folder, `tfds:name`, `hf:owner/name` or the `suite`.
+
+  weight and cap are for parts of a `mixture`.
+  """
+  return ConfigDict(
+    dict(
+      path=path,
+      split=split,
+      limit=limit,  # rows; 0 = all
+      format=format,  # "" = by each row's keys
+      reader=reader,  # import path of a function of your own
+      weight=weight,  # share of the rows drawn; 0 = by min(rows, cap)
+      cap=cap,  # rows; 0 = none
+      parts=ConfigDict(),
+    )
+  )
+
+
+def mixture(**parts: ConfigDict) -> ConfigDict:
+  """Sources drawn from in turn, by their shares of the rows."""
+  found = source("", "")
+  found.parts = ConfigDict(parts)
+  return found
 
 
 def tiny(c: ConfigDict) -> ConfigDict:

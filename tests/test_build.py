@@ -99,7 +99,8 @@ def test_a_loss_of_ones_own_is_an_import_path(tmp_path, monkeypatch):
   assert options["name"] == "mine.toy"  # the config is left as it is
   assert (found.weight, found.needs) == (0.5, ("entropy",))
   zeros = jnp.zeros((2, 3), jnp.int32)
-  batch = Batch(*[zeros] * 5, jnp.array([[1, 1, 0], [1, 0, 0]]))
+  mask = jnp.array([[1, 1, 0], [1, 0, 0]])
+  batch = Batch(*[zeros] * 5, mask, 1.0 * mask)
   stats = {"entropy": jnp.full((2, 3), 3.0)}
   term = found.loss(stats, batch).loss["calm"]
   assert (float(term.sum), float(term.weight)) == (27.0, 3.0)

@@ -80,7 +80,8 @@ def test_the_loss_in_the_readme_works(tmp_path, monkeypatch):
   objective = build.objective("main", options)
   logp = jnp.log(jnp.array([[0.5, 0.25, 0.9]], jnp.float32))
   blank = jnp.zeros((1, 3), jnp.int32)
-  batch = Batch(*[blank] * 5, jnp.array([[1, 1, 0]], jnp.int32))
+  mask = jnp.array([[1, 1, 0]], jnp.int32)
+  batch = Batch(*[blank] * 5, mask, 1.0 * mask)
   term = objective.loss({"logp": logp}, batch).loss["focal"]
   # (1/2)² ln 2 + (3/4)² ln 4
   np.testing.assert_allclose(

@@ -194,7 +194,8 @@ def compile(mesh):
   run = Run(c, place, lm, build.objectives(c))
   state = jax.eval_shape(run.init, lm.shapes(), {})
   shape = lambda n: jax.ShapeDtypeStruct((8, n), jnp.int32)
-  batch = Batch(*[shape(96)] * 3, *[shape(24)] * 3)
+  weights = jax.ShapeDtypeStruct((8, 24), jnp.float32)
+  batch = Batch(*[shape(96)] * 3, *[shape(24)] * 3, weights)
   run.train_step.lower(state, batch).compile()
 
 def provoke():
@@ -255,5 +256,6 @@ def test_weights_are_gathered_not_activations(program, tiny):
   run = Run(planted, place, lm, build.objectives(planted))
   state = jax.eval_shape(run.init, lm.shapes(), {})
   shape = lambda n: jax.ShapeDtypeStruct((8, n), np.int32)  # noqa: E731
-  batch = Batch(*[shape(96)] * 3, *[shape(24)] * 3)
+  weights = jax.ShapeDtypeStruct((8, 24), np.float32)
+  batch = Batch(*[shape(96)] * 3, *[shape(24)] * 3, weights)
   assert moved(run.train_step.lower(state, batch).compile().as_text())

@@ -4,13 +4,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from alignjax.losses.sft import loss, needs, nll
+from alignjax.losses.sft import dft, dynamic, loss, needs, nll
 from alignjax.types import Batch
 
 
 def batch_of(completions):
   zeros = jnp.zeros((2, 3), jnp.int32)
-  return Batch(*[zeros] * 5, jnp.array(completions))
+  completions = jnp.array(completions)
+  return Batch(*[zeros] * 5, completions, 1.0 * (completions > 0))
 
 
 def test_by_hand():
@@ -50,3 +51,30 @@ def test_weights_come_from_masks_alone():
     for x in (0.0, jnp.nan, -5.0)
   }
   assert weights == {3.0}
+
+
+def test_row_weights_are_a_weighted_mean():
+  batch = batch_of([[1, 1, 0], [1, 0, 0]])
+  weights = jnp.array([[0.5, 0.5, 9.0], [2.0, 9.0, 9.0]])  # 9: on the tail
+  batch = batch._replace(weights=weights)
+  logs = -jnp.array([[1.0, 3.0, 7.0], [5.0, 7.0, 7.0]])
+  found = loss({"logp": logs, "correct": jnp.ones((2, 3))}, batch)
+  # 0.5·1 + 0.5·3 + 2·5 over 0.5 + 0.5 + 2
+  assert [float(x) for x in found.loss["nll"]] == [12.0, 3.0]
+  assert float(found.metrics["mean_token_accuracy"].weight) == 3.0  # tokens
+
+
+def test_dft_by_hand():
+  p = jnp.array([0.5, 0.25])
+  np.testing.assert_allclose(
+    dynamic(jnp.log(p)), [0.5 * math.log(2), 0.25 * math.log(4)], rtol=1e-6
+  )
+  # d/dlogp of −sg(p) log p is −p: the product rule stops at sg.
+  grad = jax.grad(lambda x: dynamic(x).sum())(jnp.log(p))
+  np.testing.assert_allclose(grad, -p, rtol=1e-6)
+  batch = batch_of([[1, 1, 0], [0, 0, 0]])
+  logs = jnp.log(jnp.array([[0.5, 0.25, 0.1], [0.5, 0.5, 0.5]]))
+  found = dft({"logp": logs, "correct": jnp.ones((2, 3))}, batch)
+  assert set(found.loss) == {"dft"}
+  np.testing.assert_allclose(found.loss["dft"].sum, math.log(2), rtol=1e-6)
+  np.testing.assert_allclose(found.metrics["nll"].sum, 3 * math.log(2))

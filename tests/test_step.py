@@ -54,6 +54,7 @@ def two_rows():
     where=jnp.array([[0, 1, 2], [0, 0, 0]]),
     targets=jnp.array([[1, 0, 1], [0, 0, 0]]),
     completions=jnp.array([[1, 1, 1], [1, 0, 0]]),
+    weights=jnp.array([[1.0, 1, 1], [1, 0, 0]]),
   )
 
 

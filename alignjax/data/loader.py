@@ -11,11 +11,12 @@ from alignjax.types import Batch, Row
 def collate(rows: Sequence[Row], length: int, predicted: int) -> Batch:
   """Pads rows to [B, length] and lists their trained positions [B, predicted].
 
-  An empty row (no tokens) is all padding. Numpy int32 throughout.
+  An empty row (no tokens) is all padding. Numpy int32, weights float32.
   """
   B = len(rows)
   tokens, positions, documents = np.zeros((3, B, length), np.int32)
   where, targets, completions = np.zeros((3, B, predicted), np.int32)
+  weights = np.zeros((B, predicted), np.float32)
   for b, row in enumerate(rows):
     n = len(row.tokens)
     at = trained(row)
@@ -29,7 +30,10 @@ def collate(rows: Sequence[Row], length: int, predicted: int) -> Batch:
     where[b, : len(at)] = at - 1
     targets[b, : len(at)] = row.tokens[at]
     completions[b, : len(at)] = row.completions[at]
-  return Batch(tokens, positions, documents, where, targets, completions)
+    weights[b, : len(at)] = 1 if row.weights is None else row.weights[at]
+  return Batch(
+    tokens, positions, documents, where, targets, completions, weights
+  )
 
 
 def trained(row: Row) -> np.ndarray:

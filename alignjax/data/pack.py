@@ -62,11 +62,18 @@ def join(rows: Sequence[Row]) -> Row:
     own[:1] = 0
     completions.append(own.astype(np.int32))
     last = max(last, int(own.max(initial=0)))
+  weights = None
+  if any(row.weights is not None for row in rows):
+    ones = [np.ones(len(row.tokens), np.float32) for row in rows]
+    weights = np.concatenate(
+      [w if r.weights is None else r.weights for r, w in zip(rows, ones)]
+    )
   return Row(
     np.concatenate([row.tokens for row in rows]),
     np.concatenate(completions),
     " + ".join(row.origin for row in rows),
     np.concatenate(documents),
+    weights,
   )
 
 

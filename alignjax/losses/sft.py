@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from alignjax.ops.masked import term
@@ -15,12 +17,30 @@ def nll(logp: Float[Array, "*b"]) -> Float[Array, "*b"]:
   return -logp
 
 
+def dynamic(logp: Float[Array, "*b"]) -> Float[Array, "*b"]:
+  """−sg(p) log p of each token (dynamic fine-tuning, Wu et al. 2025).
+
+  sg stops the gradient, so a token's gradient is p times that of `nll`: what
+  the model holds for unlikely pulls less.
+  """
+  return -jax.lax.stop_gradient(jnp.exp(logp)) * logp
+
+
 def loss(stats: Mapping[str, Float[Array, "B T"]], batch: Batch) -> Terms:
-  """Σ −log p over trained tokens; weight: the number of trained tokens."""
+  """Σ w·(−log p) over trained tokens; weight: Σ w, their number where w = 1."""
+  return _terms({"nll": nll(stats["logp"])}, stats, batch)
+
+
+def dft(stats: Mapping[str, Float[Array, "B T"]], batch: Batch) -> Terms:
+  """`loss` with `dynamic` in the place of `nll`; `nll` becomes a metric."""
+  found = _terms({"dft": dynamic(stats["logp"])}, stats, batch)
+  plain = _terms({"nll": nll(stats["logp"])}, stats, batch)
+  return found._replace(metrics=found.metrics | plain.loss)
+
+
+def _terms(losses: dict, stats: Mapping, batch: Batch) -> Terms:
   mask = batch.completions > 0
   return Terms(
-    loss={"nll": term(nll(stats["logp"]), mask)},
-    metrics={
-      "mean_token_accuracy": term(stats["correct"], mask),
-    },
+    loss={k: term(x, mask, batch.weights) for k, x in losses.items()},
+    metrics={"mean_token_accuracy": term(stats["correct"], mask)},
   )
