@@ -187,7 +187,7 @@ def test_a_folder_of_a_tokenizer_alone_is_enough(run, files):
     f"--config.data.train.path={files / 'train.jsonl'}",
     "--n=4",
   )
-  assert status == 0 and "⟦aa" not in out and "a⟦a<|im_end|>⟧" in out
+  assert status == 0 and "\na⟦a<|im_end|>⟧\n" in out
 
 
 @pytest.mark.parametrize(

@@ -115,6 +115,24 @@ def test_a_hub_name_is_fetched_without_pickles_or_code(monkeypatch):
   assert len(list(kept)) == 6
 
 
+def test_a_tokenizer_is_fetched_without_weights(monkeypatch):
+  import huggingface_hub
+
+  asked = {}
+
+  def fake(name, **options):
+    asked.update(options)
+    return str(FIXTURES / "qwen3")
+
+  monkeypatch.setattr(huggingface_hub, "snapshot_download", fake)
+  pretrained.tokenizer_of("owner/model-1.5")
+  names = ["model.safetensors", "tokenizer.json", "chat_template.jinja"]
+  kept = huggingface_hub.utils.filter_repo_objects(
+    names, allow_patterns=asked["allow_patterns"]
+  )
+  assert list(kept) == names[1:]
+
+
 def test_no_network_says_what_to_do(monkeypatch):
   import huggingface_hub
 
