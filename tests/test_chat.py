@@ -56,6 +56,10 @@ EXPECTED = {
     "<|system|>\nBe brief.</s>\n<|user|>\nHi</s>\n<|assistant|>\n[Hello </s>]\n"
     "<|user|>\nBye</s>\n<|assistant|>\n[\nSo long</s>]\n"
   ),
+  "mistral": (
+    "<s>[INST] Be brief.\n\nHi [/INST][ Hello</s>]"
+    "[INST] Bye [/INST][ So long</s>]"
+  ),
   "plain": (
     "Be brief.\n\nUser:\nHi\n\nAssistant:\n[Hello </s>]"
     "\n\nUser:\nBye\n\nAssistant:\n[\nSo long</s>]"

@@ -30,6 +30,7 @@ TOKENIZERS = {
   "llama3": lambda: tokenizer_with(LLAMA3, "<|begin_of_text|>", "<|eot_id|>"),
   "gemma": lambda: tokenizer_with(GEMMA, "<bos>", "<eos>"),
   "zephyr": lambda: tokenizer_with([], "<s>", "</s>"),
+  "mistral": lambda: tokenizer_with([], "<s>", "</s>"),
   "plain": lambda: tokenizer_with([], "<s>", "</s>"),
 }
 
@@ -60,6 +61,7 @@ EXPECTED = {
     "<|system|>\nBe brief.</s>\n<|user|>\n Hi\n</s>\n"
     "<|assistant|>\nHello </s>\n<|user|>\nBye</s>\n<|assistant|>\n"
   ),
+  "mistral": ("<s>[INST] Be brief.\n\nHi [/INST] Hello</s>[INST] Bye [/INST]"),
   "plain": (
     "Be brief.\n\nUser:\n Hi\n\n\nAssistant:\nHello </s>"
     "\n\nUser:\nBye\n\nAssistant:\n"
@@ -70,6 +72,7 @@ ENDS = {
   "llama3": "<|eot_id|>",
   "gemma": "<end_of_turn>",
   "zephyr": "</s>",
+  "mistral": "</s>",
   "plain": "</s>",
 }
 
@@ -163,7 +166,7 @@ def test_names_that_are_none():
 
 def test_no_template_is_assumed():
   tokenizer = tokenizer_with([], "<s>", "</s>")
-  with pytest.raises(ValueError, match="chatml, llama3, gemma, zephyr, plain"):
+  with pytest.raises(ValueError, match=", ".join(BUILT_IN)):
     load_template(None, tokenizer)
 
 

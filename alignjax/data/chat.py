@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from alignjax.data.bad import BadRow
 from alignjax.data.spelling import (
+  Unfit,
   control_pattern,
   control_tokens,
   spare,
@@ -48,10 +50,11 @@ class _Chat:
     self.quoted = []
     if self.typed:
       if self.full != render(template, messages, prompt):
-        raise ValueError(
+        raise Unfit(
+          "control token",
           f"the chat template {template.name} acts on control tokens typed in "
           "a turn, so they cannot be told from its own\n"
-          "remove them from the row"
+          "remove them from the row",
         )
       at = 0
       for char in render(template, self.messages, prompt):
@@ -94,11 +97,16 @@ def encode(
     row, the last one elsewhere; "all" every token. The first token of a row is
     never trained: nothing comes before it.
 
-  Raises ValueError, naming the origin, where nothing would be trained, where a
-  trained turn is empty or where its span cannot be found.
+  Raises BadRow where nothing would be trained, where a trained turn is empty,
+  where its span cannot be found, and where typed text cannot be told from
+  control tokens; ValueError where the config or the tokenizer is at fault.
   """
   if train_on not in TRAIN_ON:
     raise ValueError(f"train_on is {train_on!r}; legal: {', '.join(TRAIN_ON)}")
+  if example.messages and template is None:
+    raise ValueError(
+      "a conversation needs a chat template; choose one: " + ", ".join(BUILT_IN)
+    )
   try:
     if example.messages:
       ids, trained = _encode_chat(example, tokenizer, template, train_on)
@@ -107,25 +115,21 @@ def encode(
       ids, _ = spell(tokenizer, example.text, [m.span() for m in quoted])
       ids = _beginning(tokenizer) + ids + [_eos(tokenizer)]
       trained = [True] * len(ids)
-  except ValueError as e:
-    raise ValueError(f"{example.origin}: {e}") from e
-  tokens = np.array(ids, np.int32)
-  completions = np.array(trained, np.int32)
-  completions[:1] = 0
-  if not completions.any():
-    raise ValueError(
-      f"{example.origin}: no trained token with train_on={train_on!r}\n"
-      "give the row an answer, or choose another train_on: "
-      f"{', '.join(TRAIN_ON)}"
-    )
-  return Row(tokens, completions, example.origin)
+    if not any(trained[1:]):
+      raise Unfit(
+        "nothing trained",
+        f"no trained token with train_on={train_on!r}\n"
+        "give the row an answer, or choose another train_on: "
+        f"{', '.join(TRAIN_ON)}",
+      )
+  except Unfit as e:
+    raw = example.text or str(list(example.messages))
+    raise BadRow(example.origin, e.kind, str(e), raw) from e
+  completions = np.array([False, *trained[1:]], np.int32)
+  return Row(np.array(ids, np.int32), completions, example.origin)
 
 
 def _encode_chat(example, tokenizer, template, train_on):
-  if template is None:
-    raise ValueError(
-      "a conversation needs a chat template; choose one: " + ", ".join(BUILT_IN)
-    )
   chat = _Chat(example.messages, tokenizer, template)
   turns = _trained_turns(example, train_on)
   spans = [_span(chat, turn, tokenizer) for turn in turns]
@@ -157,9 +161,10 @@ def _trained_turns(example: Example, train_on: str) -> list[int]:
 def _span(chat: _Chat, turn: int, tokenizer: Any) -> tuple[int, int, bool]:
   """(start, end, whether an end token closes it) of a turn in `chat.full`."""
   if not chat.messages[turn]["content"].strip():
-    raise ValueError(
+    raise Unfit(
+      "empty completion",
       f"empty completion: turn {turn} would be trained and has no text\n"
-      "write the answer, remove the row, or train on the last turn only"
+      "write the answer, remove the row, or train on the last turn only",
     )
   head = chat.text(chat.messages[:turn], prompt=True)
   # A template may write a turn otherwise than its generation prompt announces
@@ -168,10 +173,11 @@ def _span(chat: _Chat, turn: int, tokenizer: Any) -> tuple[int, int, bool]:
   start = len(head) if own else chat.border(turn, chat.start)
   end = chat.border(turn, chat.end)
   if start is None or end is None or start > end:
-    raise ValueError(
+    raise Unfit(
+      "span not found",
       f"the chat template {chat.template.name} rewrites turn {turn}, so what "
       "to train on cannot be found in its text\n"
-      "choose another template, or train on the last turn only"
+      "choose another template, or train on the last turn only",
     )
   close = chat.template.end
   gap = len(chat.full[end:]) - len(chat.full[end:].lstrip())

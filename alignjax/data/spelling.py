@@ -8,6 +8,14 @@ from collections.abc import Sequence
 from typing import Any
 
 
+class Unfit(ValueError):
+  """Why a text cannot be trained on; `kind` is one of those in `bad`."""
+
+  def __init__(self, kind: str, reason: str):
+    super().__init__(reason)
+    self.kind = kind
+
+
 def added_tokens(tokenizer: Any) -> dict[int, Any]:
   """id -> `tokenizers.AddedToken` of what is matched before the model runs."""
   added = tokenizer.backend_tokenizer.get_added_tokens_decoder()
@@ -45,7 +53,7 @@ def spell(
   All of the text is tokenised in one call, so merges never depend on where the
   spans are. For that a twin of the tokenizer reads control tokens as ordinary
   text, and the real ones are written as stand-ins it knows.
-  Raises ValueError where ordinary text still gives a control token.
+  Raises Unfit where ordinary text still gives a control token.
   """
   if not quoted:
     out = tokenizer(
@@ -72,10 +80,11 @@ def spell(
   out = twin.encode("".join(pieces), add_special_tokens=False)
   forged = set(out.ids) & set(known.values()) - {tokenizer.unk_token_id}
   if forged:
-    raise ValueError(
+    raise Unfit(
+      "control token",
       "typed text gives the control token "
       f"{tokenizer.convert_ids_to_tokens(min(forged))!r} in this tokenizer\n"
-      "remove that text from the row"
+      "remove that text from the row",
     )
   real = {twin.token_to_id(s): known[t] for t, s in stand_ins.items()}
   ids = [real.get(i, i) for i in out.ids]

@@ -1,8 +1,9 @@
 """Chat templates: the built-in ones, the tokenizer's own, and rendering.
 
-Each built-in renders a published format: ChatML (OpenAI), Llama 3, Gemma 3
-(which puts the system text in front of the first user turn) and Zephyr. `plain`
-is for a base model: it needs nothing but the tokenizer's end token.
+Each built-in renders a published format: ChatML (OpenAI), Llama 3, Gemma 3,
+Zephyr and Mistral's first. The system text of Gemma 3 and Mistral stands in
+front of the first user turn's. `plain` is for a base model: it needs nothing
+but the tokenizer's end token.
 """
 
 import datetime
@@ -15,7 +16,7 @@ import jinja2
 import jinja2.ext
 import jinja2.sandbox
 
-from alignjax.data.spelling import added_tokens, control_tokens
+from alignjax.data.spelling import Unfit, added_tokens, control_tokens
 
 CHATML = """\
 {%- for message in messages -%}
@@ -63,6 +64,21 @@ ZEPHYR = """\
 {%- endif -%}
 """
 
+MISTRAL = """\
+{{- bos_token -}}
+{%- set turn = namespace(system='') -%}
+{%- for message in messages -%}
+{%- if message.role == 'system' -%}
+{%- set turn.system = message.content | trim + '\n\n' -%}
+{%- elif message.role == 'user' -%}
+{{ '[INST] ' + turn.system + message.content | trim + ' [/INST]' }}
+{%- set turn.system = '' -%}
+{%- else -%}
+{{ ' ' + message.content | trim + eos_token }}
+{%- endif -%}
+{%- endfor -%}
+"""
+
 PLAIN = """\
 {%- for message in messages -%}
 {{ '' if loop.first else '\n\n' }}
@@ -80,6 +96,7 @@ BUILT_IN = {
   "llama3": LLAMA3,
   "gemma": GEMMA,
   "zephyr": ZEPHYR,
+  "mistral": MISTRAL,
   "plain": PLAIN,
 }
 
@@ -95,6 +112,7 @@ NEEDS = {
   ),
   "gemma": ("bos_token", "<start_of_turn>", "<end_of_turn>"),
   "zephyr": ("eos_token",),
+  "mistral": ("bos_token", "eos_token"),
   "plain": ("eos_token",),
 }
 
@@ -228,7 +246,7 @@ def render(
   """The text of a conversation.
 
   prompt: end with the generation prompt, where an assistant turn would begin.
-  Raises ValueError with the template's own complaint.
+  Raises Unfit with the template's own complaint.
   """
   try:
     return template.jinja.render(
@@ -239,8 +257,9 @@ def render(
       **template.tokens,
     )
   except Exception as e:  # a template is a program: anything may go wrong
-    raise ValueError(
-      f"the chat template {template.name} refuses these turns: {e}"
+    raise Unfit(
+      "template refuses",
+      f"the chat template {template.name} refuses these turns: {e}",
     ) from e
 
 
