@@ -124,7 +124,6 @@ def make(
   params,
   *,
   name: str,
-  schedule: Schedule,
   clip: float,
   weight_decay: float,
   no_decay: Patterns,
@@ -134,9 +133,9 @@ def make(
   """The optimizer of a parameter tree (arrays or ShapeDtypeStructs).
 
   Clip the global norm to `clip` (0: never), take the direction of `name`, add
-  decoupled decay (Loshchilov & Hutter 2019), scale by −schedule(step) and by
-  the first matching factor of `lr_factors`. Moments are float32 where the
-  parameters are.
+  decoupled decay (Loshchilov & Hutter 2019), turn downhill, scale by the first
+  matching factor of `lr_factors`. The learning rate is the step's to multiply
+  by. Moments are float32 where the parameters are.
 
   Raises ValueError for an unknown name or option, or a pattern that matches
   no parameter.
@@ -159,7 +158,7 @@ def make(
   chain.append(OPTIMIZERS[name](params, **options))
   if weight_decay:
     chain.append(optax.add_decayed_weights(weight_decay, decayed))
-  chain.append(optax.scale_by_learning_rate(schedule))
+  chain.append(optax.scale(-1.0))
   if lr_factors:
 
     def factor(path, x):

@@ -6,7 +6,7 @@ known from the masks before anything is differentiated. So k microbatches give
 the gradient of one batch, whatever the masks and the mesh.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import jax
@@ -14,11 +14,12 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
 
+from alignjax.ops import spikes
 from alignjax.optim import Schedule, merge
 from alignjax.types import Batch, Term, Terms
 
-# params, batch, needs → per-token statistics [B, T]
-Stats = Callable[[dict, Batch, Sequence[str]], Mapping[str, jax.Array]]
+# params, batch, needs, a key a row → per-token statistics [B, T]
+Stats = Callable[..., Mapping[str, jax.Array]]
 
 
 class Objective(NamedTuple):
@@ -32,21 +33,28 @@ class Objective(NamedTuple):
 class State(NamedTuple):
   """All that training changes, and the weights it only reads.
 
-  params is what is trained; `frozen` takes part in the forward pass and is an
-  argument of the step, never closed over, never differentiated.
+  step: updates made. data: batches taken, which is the whole state of the data;
+    more than `step` where updates were skipped.
+  params: what is trained. frozen: takes part in the forward pass and is an
+    argument of the step, never closed over, never differentiated.
+  history: loss and gradient norm of the last updates, a ring.
   """
 
   step: Int[Array, ""]
+  data: Int[Array, ""]
   params: dict
   frozen: dict
   moments: optax.OptState
+  history: Float[Array, "2 128"]
 
 
 def init(
   params: dict, frozen: dict, optimizer: optax.GradientTransformation
 ) -> State:
   """The state before the first step."""
-  return State(jnp.int32(0), params, frozen, optimizer.init(params))
+  zero = jnp.int32(0)
+  history = jnp.zeros((2, spikes.WINDOW), jnp.float32)
+  return State(zero, zero, params, frozen, optimizer.init(params), history)
 
 
 def needed(objectives: Mapping[str, Objective]) -> tuple[str, ...]:
@@ -76,9 +84,10 @@ def terms_of(
   objectives: Mapping[str, Objective],
   params: dict,
   batch: Batch,
+  *keys: jax.Array,
 ) -> dict[str, Terms]:
   """All terms of one batch or microbatch, by label; one forward pass."""
-  found = stats(params, batch, needed(objectives))
+  found = stats(params, batch, needed(objectives), *keys)
   return {label: o.loss(found, batch) for label, o in objectives.items()}
 
 
@@ -100,8 +109,8 @@ def metrics_of(
   return out
 
 
-def microbatches(batch: Batch, k: int) -> Batch:
-  """[B, …] → [k, B/k, …]; microbatch i takes rows i, i + k, i + 2k, …
+def microbatches(batch, k: int):
+  """A tree of [B, …] → [k, B/k, …]; part i takes rows i, i + k, i + 2k, …
 
   So every device keeps its own rows.
   """
@@ -118,16 +127,22 @@ def make_train_step(
   optimizer: optax.GradientTransformation,
   schedule: Schedule,
   accumulate: int,
+  *,
+  skip_spikes: bool = False,
+  seed: int | None = None,
 ) -> Callable[[State, Batch], tuple[State, dict[str, jax.Array]]]:
   """(state, batch) → (state, metrics); pure, to be jitted by the caller.
 
-  A loss or gradient that is not finite leaves the state as it was and sets the
-  metric `skipped` to 1. Metrics are float32 scalars; `tokens` counts the
-  tokens that are not padding.
+  A loss or gradient that is not finite takes the batch and leaves all else as
+  it was, and the metric `skipped` is 1; so does a spike of loss or gradient
+  norm (above mean + 6σ of the last 128 updates) where `skip_spikes`.
+  Metrics are float32 scalars; `tokens` counts the tokens that are not padding.
+  seed: where given, `stats` gets a key a row, of (seed, batch, row).
   """
 
-  def value(params, frozen, batch, weights):
-    terms = terms_of(stats, objectives, merge(params, frozen), batch)
+  def value(params, frozen, batch, keys, weights):
+    whole = merge(params, frozen)
+    terms = terms_of(stats, objectives, whole, batch, *keys)
     total = jnp.float32(0)
     for label, parts in terms.items():
       for name, term in parts.loss.items():
@@ -138,21 +153,20 @@ def make_train_step(
   def gradient(state, batch):
     weights = weights_of(objectives, batch)
     grad = jax.grad(value, has_aux=True)
+    keys = ()
+    if seed is not None:
+      key = jax.random.fold_in(jax.random.key(seed), state.data)
+      keys = (jax.random.split(key, batch.tokens.shape[0]),)
     if accumulate == 1:
-      return grad(state.params, state.frozen, batch, weights)
+      return grad(state.params, state.frozen, batch, keys, weights)
 
     def body(carry, micro):
-      new = grad(state.params, state.frozen, micro, weights)
+      new = grad(state.params, state.frozen, *micro, weights)
       return jax.tree.map(jnp.add, carry, new), None
 
-    parts = microbatches(batch, accumulate)
-    shapes = jax.eval_shape(
-      grad,
-      state.params,
-      state.frozen,
-      jax.tree.map(lambda x: x[0], parts),
-      weights,
-    )
+    parts = microbatches((batch, keys), accumulate)
+    first = jax.tree.map(lambda x: x[0], parts)
+    shapes = jax.eval_shape(grad, state.params, state.frozen, *first, weights)
     zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
     return jax.lax.scan(body, zeros, parts)[0]
 
@@ -160,22 +174,30 @@ def make_train_step(
     grads, terms = gradient(state, batch)
     metrics = metrics_of(objectives, terms)
     norm = optax.global_norm(grads)
-    finite = jnp.isfinite(metrics["loss"]) & jnp.isfinite(norm)
+    values = jnp.stack([metrics["loss"], norm])
+    good = jnp.isfinite(values).all()
+    seen = state.history, state.step
+    if skip_spikes:
+      metrics["spike"] = spikes.stands_out(values, *seen)
+      good &= ~metrics["spike"]
+    lr = schedule(state.step)
     updates, moments = optimizer.update(grads, state.moments, state.params)
-    params = optax.apply_updates(state.params, updates)
-    new = (state.step + 1, params, moments)
-    old = (state.step, state.params, state.moments)
-    step, params, moments = jax.tree.map(
-      lambda a, b: jnp.where(finite, a, b), new, old
+    updates = jax.tree.map(lambda x: (lr * x).astype(x.dtype), updates)
+    made = state._replace(
+      step=state.step + 1,
+      params=optax.apply_updates(state.params, updates),
+      moments=moments,
+      history=spikes.remember(values, *seen),
     )
+    after = jax.tree.map(lambda a, b: jnp.where(good, a, b), made, state)
     metrics |= {
       "grad_norm": norm,
-      "lr": schedule(state.step),
-      "skipped": 1.0 - finite,
+      "lr": lr,
+      "skipped": ~good,
       "tokens": (batch.documents > 0).sum(),
     }
     metrics = {k: jnp.asarray(v, jnp.float32) for k, v in metrics.items()}
-    return State(step, params, state.frozen, moments), metrics
+    return after._replace(data=state.data + 1, frozen=state.frozen), metrics
 
   return train_step
 

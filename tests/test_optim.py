@@ -37,14 +37,14 @@ def flat(tree):
 def make(params, name="sgd", lr=0.1, **changes):
   settings = dict(
     name=name,
-    schedule=lambda step: jnp.float32(lr),
     clip=0.0,
     weight_decay=0.0,
     no_decay=(),
     lr_factors=(),
     options=OPTIONS[name],
   )
-  return optim.make(params, **(settings | changes))
+  made = optim.make(params, **(settings | changes))
+  return optax.chain(made, optax.scale(lr))
 
 
 def updates_of(optimizer, params, grads):
@@ -215,7 +215,6 @@ def test_patterns_and_options_without_effect_are_refused():
     optim.make(
       params,
       name="adam",
-      schedule=lambda step: jnp.float32(0),
       clip=0.0,
       weight_decay=0.0,
       no_decay=(),

@@ -63,13 +63,13 @@ def table():
 
 
 def sgd(rate=1.0):
-  return optax.sgd(rate), lambda at: jnp.float32(rate)
+  return optax.scale(-1.0), lambda at: jnp.float32(rate)
 
 
-def run(stats, objectives, params, frozen, batch, accumulate=1):
+def run(stats, objectives, params, frozen, batch, accumulate=1, **options):
   optimizer, schedule = sgd()
   train_step = step.make_train_step(
-    stats, objectives, optimizer, schedule, accumulate
+    stats, objectives, optimizer, schedule, accumulate, **options
   )
   state = step.init(params, frozen, optimizer)
   return state, *jax.jit(train_step)(state, batch)
@@ -98,7 +98,7 @@ def test_a_step_by_hand(two_rows):
 
 def test_only_what_is_trained_has_a_gradient_and_moments(two_rows):
   params, frozen = table(), {"scale": jnp.float32(1.0)}
-  optimizer = optax.adam(1.0)
+  optimizer = optax.scale_by_adam()
   make = partial(step.make_train_step, table_stats, {"main": SFT}, optimizer)
   train_step = make(lambda at: jnp.float32(1), 1)
   state = step.init(params, frozen, optimizer)
@@ -215,6 +215,8 @@ def test_what_is_not_finite_leaves_the_state_as_it_was(
   assert float(metrics["skipped"]) == 1.0
   assert np.isfinite(metrics["loss"]) == (cause == "gradient")
   assert jax.tree.structure(before) == jax.tree.structure(after)
+  assert int(after.data) == 1  # the batch is taken all the same
+  after = after._replace(data=before.data)
   jax.tree.map(np.testing.assert_array_equal, before, after)
 
 
@@ -227,3 +229,71 @@ def test_an_eval_step_sums_and_does_not_divide(two_rows):
   nll = terms["main"].loss["nll"]
   np.testing.assert_allclose(nll.sum, 2 * np.log(2) + 2 * np.log(4), rtol=1e-6)
   assert float(nll.weight) == 4.0
+
+
+def test_a_spike_is_skipped_and_forgotten(two_rows):
+  """128 steps at a loss, then one far above it, then the loss again."""
+  params, frozen = table(), {"scale": jnp.float32(1.0)}
+  optimizer = optax.scale(0.0)
+
+  def loss(stats, batch):
+    terms = sft.loss(stats, batch)
+    value = terms.loss["nll"]
+    return terms._replace(
+      loss={"nll": value._replace(sum=value.sum * batch.weights[0, 0])}
+    )
+
+  objectives = {"main": step.Objective(1.0, sft.needs, loss)}
+  train_step = jax.jit(
+    step.make_train_step(
+      table_stats,
+      objectives,
+      optimizer,
+      lambda at: jnp.float32(1),
+      1,
+      skip_spikes=True,
+    )
+  )
+
+  def batch(factor):
+    weights = two_rows.weights.at[0, 0].set(factor)
+    return two_rows._replace(weights=weights)
+
+  state = step.init(params, frozen, optimizer)
+  state, metrics = train_step(state, batch(50.0))  # nothing to compare with
+  assert float(metrics["skipped"]) == 0
+  state = step.init(params, frozen, optimizer)
+  for i in range(128):
+    state, metrics = train_step(state, batch(1 + 0.1 * (i % 2)))
+    assert float(metrics["skipped"]) == 0
+  full = state
+  state, metrics = train_step(state, batch(50.0))
+  assert float(metrics["skipped"]) == float(metrics["spike"]) == 1
+  assert (int(state.step), int(state.data)) == (128, 129)
+  np.testing.assert_array_equal(state.history, full.history)
+  state, metrics = train_step(state, batch(1.05))
+  assert float(metrics["skipped"]) == 0 and int(state.step) == 129
+
+
+def test_keys_are_of_the_batch_and_the_row(two_rows):
+  """A row's key is its own, and microbatches keep it."""
+  seen = []
+
+  def stats(params, batch, needs, keys):
+    draw = jax.vmap(lambda k: jax.random.uniform(k, (3,)))(keys)
+    jax.debug.callback(lambda x: seen.append(np.sort(x[:, 0])), draw)
+    found = table_stats(params, batch, needs)
+    return found | {"correct": jax.lax.stop_gradient(draw)}
+
+  params, frozen = table(), {"scale": jnp.float32(1.0)}
+  found = []
+  for k in (1, 2):
+    args = stats, {"main": SFT}, params, frozen, two_rows, k
+    _, after, metrics = run(*args, seed=3)
+    found.append(float(metrics["mean_token_accuracy"]))
+  np.testing.assert_allclose(*found, rtol=1e-6)
+  jax.effects_barrier()
+  rows = np.concatenate([x for x in seen if len(x) == 1])
+  assert set(rows) == set(next(x for x in seen if len(x) == 2))
+  other = run(stats, {"main": SFT}, params, frozen, two_rows, seed=4)[2]
+  assert float(other["mean_token_accuracy"]) != found[0]

@@ -83,7 +83,6 @@ def optimizer(config: ConfigDict, params) -> optax.GradientTransformation:
   return optim.make(
     params,
     name=o.name,
-    schedule=schedule(config),
     clip=o.clip,
     weight_decay=o.weight_decay,
     no_decay=o.no_decay,

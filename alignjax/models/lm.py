@@ -6,11 +6,12 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Key
 
 from alignjax.models.config import ModelConfig
 from alignjax.models.layers import Constrain
 from alignjax.models.transformer import REMAT, Transformer
+from alignjax.ops.noise import neftune as noise_of
 from alignjax.ops.readout import logits_of, readout
 from alignjax.types import Batch
 
@@ -82,14 +83,11 @@ class LM:
     tokens: Int[Array, "B L"],
     positions: Int[Array, "B L"],
     documents: Int[Array, "B L"],
+    noise: Float[Array, "B L D"] | None = None,
   ) -> Float[Array, "B L D"]:
-    """Final hidden states, after the last norm."""
+    """Final hidden states, after the last norm; noise is on the embeddings."""
     x, _ = self.module.apply(
-      {"params": self.cast(params)},
-      tokens,
-      positions,
-      documents,
-      None,
+      {"params": self.cast(params)}, tokens, positions, documents, None, noise
     )
     return x
 
@@ -116,10 +114,27 @@ class LM:
     return self.constrain(head.astype(self.dtype), "table")
 
   def stats(
-    self, params: Params, batch: Batch, needs: Sequence[str]
+    self,
+    params: Params,
+    batch: Batch,
+    needs: Sequence[str],
+    keys: Key[Array, "B"] | None = None,
+    *,
+    neftune: float = 0.0,
   ) -> dict[str, Float[Array, "B T"]]:
-    """Per-token statistics of a batch: one forward pass, for all losses."""
-    x = self.hidden(params, batch.tokens, batch.positions, batch.documents)
+    """Per-token statistics of a batch: one forward pass, for all losses.
+
+    keys: one a row, of the noise on its embeddings; None: there is none.
+    neftune: α of that noise (`ops.noise`).
+    """
+    noise = None
+    if keys is not None and neftune:
+      noise = noise_of(
+        keys, batch.documents, width=self.config.width, alpha=neftune
+      )
+    x = self.hidden(
+      params, batch.tokens, batch.positions, batch.documents, noise
+    )
     x = jnp.take_along_axis(x, batch.where[:, :, None], axis=1)
     return readout(
       x,

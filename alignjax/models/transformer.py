@@ -3,7 +3,7 @@
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int
+from jaxtyping import Array, Float, Int
 
 from alignjax.models.config import ModelConfig, Rope
 from alignjax.models.layers import Block, Constrain, Norm, normal
@@ -41,6 +41,7 @@ class Transformer(nn.Module):
   period [n, B, K, C, N] and of the tail [B, K, C, N], read only, and positions
   and documents [B, C] of their slots. With `keep` the keys and values of these
   tokens are returned in the same form, for the caller to write.
+  noise: [B, L, D], added to the looked-up embeddings.
   """
 
   config: ModelConfig
@@ -60,6 +61,7 @@ class Transformer(nn.Module):
     positions: Int[Array, "B L"],
     documents: Int[Array, "B L"],
     past: tuple | None,
+    noise: Float[Array, "B L D"] | None = None,
   ):
     c = self.config
     V, D = c.vocab, c.width
@@ -68,6 +70,8 @@ class Transformer(nn.Module):
     # along its width makes the compiler replicate the result.
     table = self.constrain(table, "table")
     x = self.constrain(jnp.take(table, tokens, axis=0), "hidden")
+    if noise is not None:
+      x = x + self.constrain(noise.astype(x.dtype), "hidden")
     if c.embed_scale != 1.0:
       x = x * jnp.asarray(c.embed_scale, x.dtype)
     if c.rope is None:
