@@ -20,14 +20,12 @@ def _open(file: Path):
 
 def read_lines(file: Path) -> Iterator[Item]:
   """Rows of JSON Lines; a bad line is yielded as what is wrong with it."""
-  for number, line in enumerate(_lines(file), 1):
+  for number, line in enumerate(byte_lines(file), 1):
     origin = f"{file}:{number}"
     try:
       if len(line) > MAX_LINE:
-        raise BadRow(
-          origin, "line too long", f"a line of more than {MAX_LINE:,} bytes"
-        )
-      text = _decode(line, origin, first=number == 1)
+        raise too_long(origin)
+      text = decode(line, origin, first=number == 1)
       if text.strip():
         yield _row(_parse(text, origin), origin), origin
     except BadRow as e:
@@ -39,7 +37,13 @@ def read_lines(file: Path) -> Iterator[Item]:
       yield BadRow(origin, e.kind, e.reason, shown), origin
 
 
-def _lines(file: Path) -> Iterator[bytes]:
+def too_long(origin: str) -> BadRow:
+  """What is wrong with a line above MAX_LINE."""
+  reason = f"a line of more than {MAX_LINE:,} bytes"
+  return BadRow(origin, "line too long", reason)
+
+
+def byte_lines(file: Path) -> Iterator[bytes]:
   """Lines of a file; of one above MAX_LINE only the start."""
   with _open(file) as f:
     try:
@@ -62,7 +66,7 @@ def read_json(file: Path) -> Iterator[Item]:
   Raises ValueError where the file is not that: no row of it can be told.
   """
   with _open(file) as f:
-    value = _parse(_decode(f.read(), str(file), first=True), str(file))
+    value = _parse(decode(f.read(), str(file), first=True), str(file))
   if isinstance(value, dict):
     lists = [k for k, v in value.items() if isinstance(v, list)]
     if len(lists) != 1:
@@ -84,7 +88,8 @@ def read_json(file: Path) -> Iterator[Item]:
       yield e, origin
 
 
-def _decode(data: bytes, origin: str, first: bool) -> str:
+def decode(data: bytes, origin: str, first: bool) -> str:
+  """Strict UTF-8; raises BadRow. `first`: a byte order mark may begin it."""
   try:
     return data.decode("utf-8-sig" if first else "utf-8")
   except UnicodeDecodeError as e:
@@ -96,7 +101,8 @@ def _decode(data: bytes, origin: str, first: bool) -> str:
     ) from e
 
 
-def _parse(text: str, origin: str):
+def check(text: str, origin: str) -> None:
+  """Raises BadRow for what no line of text may have."""
   if "\0" in text:
     at = text.index("\0")
     reason = f"a NUL character at column {at + 1}: the file is damaged"
@@ -104,6 +110,10 @@ def _parse(text: str, origin: str):
   if text.startswith("\ufeff"):
     reason = "a byte order mark inside the file; remove it"
     raise BadRow(origin, "BOM", reason)
+
+
+def _parse(text: str, origin: str):
+  check(text, origin)
 
   def refuse(name: str):
     raise BadRow(origin, "NaN", f"{name} is no JSON; write null or a number")
