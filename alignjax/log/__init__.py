@@ -1,7 +1,9 @@
 """The run folder: metrics, samples, progress, and what the run was made of.
 
     DIR/metrics.jsonl   one JSON object a line: step, values, wall_s
+    DIR/evaluations.jsonl   held-out metrics
     DIR/samples.jsonl   one sampled completion a line
+    DIR/events.jsonl    steps that were skipped, spikes, with their rows
     DIR/tensorboard/    the same, as TensorBoard events
     DIR/config.json     the resolved configuration
     DIR/run.json        versions, commit, command, devices
@@ -12,9 +14,10 @@ imports jax. On many hosts, one process alone owns the folder.
 
 from alignjax.log.provenance import environment, write_run
 from alignjax.log.records import read_metrics, replace_file
-from alignjax.log.run import RunLog
+from alignjax.log.run import NoLog, RunLog
 
 __all__ = [
+  "NoLog",
   "RunLog",
   "environment",
   "read_metrics",

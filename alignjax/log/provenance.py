@@ -67,11 +67,16 @@ def _git(root: Path, *arguments: str) -> str:
 
 
 def write_run(
-  workdir: str | Path, config_json: str, extra: Mapping[str, Any]
+  workdir: str | Path,
+  config_json: str,
+  extra: Mapping[str, Any],
+  *,
+  resumed: bool = False,
 ) -> None:
   """Writes config.json (resolved) and run.json: environment() and `extra`.
 
-  `extra` is what only the caller knows, such as devices and mesh.
+  `extra` is what only the caller knows, such as devices and mesh. Of a resumed
+  run, what run.json said before goes to its list "earlier".
 
   Raises:
     ValueError: `config_json` is not JSON.
@@ -80,6 +85,9 @@ def write_run(
   workdir = Path(workdir)
   workdir.mkdir(parents=True, exist_ok=True)
   run = {**environment(), **extra}
+  if resumed and (workdir / "run.json").exists():
+    before = json.loads((workdir / "run.json").read_text("utf-8"))
+    run["earlier"] = [*before.pop("earlier", []), before]
   for name, value in (("config.json", config), ("run.json", run)):
     text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
     replace_file(workdir / name, text + "\n")

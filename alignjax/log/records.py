@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 # Text of a model may hold lone surrogates: "\\udc80" is their JSON escape.
@@ -52,6 +52,41 @@ def replace_file(path: str | Path, text: str) -> None:
 def line(row: Mapping) -> str:
   """The row as one line of valid JSON, numbers in full precision."""
   return json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+class Lines:
+  """Appends rows to a file, each call in one write.
+
+  patient: what the disk refuses waits for the next call; otherwise it is an
+    OSError at once.
+  """
+
+  def __init__(self, path: Path, patient: bool):
+    self.path, self.patient = path, patient
+    self.waiting, self._trouble = b"", ""
+    self._file = open(path, "ab", buffering=0)
+
+  def append(self, rows: Iterable[Mapping]) -> str:
+    """Returns what is wrong, once; "" where all is well."""
+    text = "".join(map(line, rows))
+    self.waiting += text.encode(TEXT["encoding"], TEXT["errors"])
+    try:
+      while self.waiting:
+        self.waiting = self.waiting[self._file.write(self.waiting) :]
+      self._trouble = ""
+      return ""
+    except OSError as error:
+      trouble = f"cannot write {self.path}: {error.strerror}"
+      if not self.patient:
+        raise OSError(
+          f"{trouble}\n"
+          "make room, or go on all the same: checkpoint.on_error=continue"
+        ) from error
+      new, self._trouble = trouble != self._trouble, trouble
+      return f"{trouble}; its rows wait in memory" if new else ""
+
+  def close(self) -> None:
+    self._file.close()
 
 
 def cut(path: Path, step: int) -> list[dict]:

@@ -12,17 +12,18 @@ import numpy as np
 from tensorboardX import SummaryWriter
 
 from alignjax.log.progress import Progress
-from alignjax.log.records import TEXT, cut, line
+from alignjax.log.records import Lines, cut
 
 RESERVED = ("step", "nonfinite", "wall_s")
+FILES = ("metrics", "evaluations", "samples", "events")
 
 
 class RunLog:
   """Writes a run's numbers and samples to its folder, and shows progress.
 
-  A resumed run (`start_step` > 0) keeps the rows up to and with that step and
-  cuts later ones, which it is about to write again; a run from step 0 starts
-  empty files.
+  A resumed run (`start_step` > 0) keeps the rows up to and with that step, in
+  `kept`, and cuts later ones, which it is about to write again; a run from step
+  0 starts empty files.
 
   Args:
     workdir: the run folder, made if missing.
@@ -30,6 +31,8 @@ class RunLog:
     start_step: the last step already done.
     tensorboard: whether to write events too.
     wandb: arguments of `wandb.init`, None for no Weights & Biases.
+    patient: rows that the disk refuses wait in memory and are written when it
+      takes them; otherwise they are an error.
     stream: where progress goes, standard error by default.
 
   Raises:
@@ -45,6 +48,7 @@ class RunLog:
     start_step: int = 0,
     tensorboard: bool = True,
     wandb: dict | None = None,
+    patient: bool = False,
     stream: TextIOBase | None = None,
   ):
     workdir = Path(workdir)
@@ -56,12 +60,12 @@ class RunLog:
     workdir.mkdir(parents=True, exist_ok=True)
     # Before rows are cut: a missing package must cost nothing.
     self._wandb = None if wandb is None else _start_wandb(workdir, wandb)
-    kept = cut(workdir / "metrics.jsonl", start_step)
-    cut(workdir / "evaluations.jsonl", start_step)
-    cut(workdir / "samples.jsonl", start_step)
-    self._metrics = open(workdir / "metrics.jsonl", "a", **TEXT)
-    self._evaluations = open(workdir / "evaluations.jsonl", "a", **TEXT)
-    self._samples = open(workdir / "samples.jsonl", "a", **TEXT)
+    self.kept, self._files = {}, {}
+    for name in FILES:
+      path = workdir / f"{name}.jsonl"
+      self.kept[name] = cut(path, start_step)
+      self._files[name] = Lines(path, patient)
+    kept = self.kept["metrics"]
     before = kept[-1].get("wall_s", 0.0) if kept else 0.0
     self._began = time.monotonic() - before
     self._events = None
@@ -85,9 +89,9 @@ class RunLog:
     Raises:
       ValueError: a value is named as one of the row's own fields.
     """
-    self._write(self._metrics, step, values, "")
+    self._write("metrics", step, values, "")
 
-  def _write(self, file: TextIOBase, step: int, values: Mapping, prefix: str):
+  def _write(self, file: str, step: int, values: Mapping, prefix: str):
     taken = [name for name in RESERVED if name in values]
     if taken:
       raise ValueError(
@@ -100,7 +104,7 @@ class RunLog:
     if bad:
       row["nonfinite"] = bad
     row["wall_s"] = round(time.monotonic() - self._began, 3)
-    self._append(file, row)
+    self._append(file, [row])
     if self._events is not None:
       # tensorboardX prints a warning into the progress for each NaN.
       for name, x in numbers.items():
@@ -115,14 +119,20 @@ class RunLog:
 
     As `write`; TensorBoard and W&B show the names after "eval/".
     """
-    self._write(self._evaluations, step, values, "eval/")
+    self._write("evaluations", step, values, "eval/")
+
+  def event(self, step: int, kind: str, values: Mapping) -> None:
+    """Appends to events.jsonl what befell a step: its `kind`, and more."""
+    finite = {k: v if _finite(v) else None for k, v in values.items()}
+    self._append("events", [{"step": int(step), "kind": kind, **finite}])
 
   def text(self, step: int, name: str, samples: Sequence[dict]) -> None:
     """Appends sampled completions, each with "prompt" and "completion"."""
+    rows = []
     for sample in samples:
       known = {k: v if _finite(v) else None for k, v in sample.items()}
-      row = {"step": int(step), "name": name, **known}
-      self._append(self._samples, row)
+      rows.append({"step": int(step), "name": name, **known})
+    self._append("samples", rows)
     if self._events is not None and samples:
       self._events.add_text(name, _markdown(samples), int(step))
 
@@ -137,23 +147,41 @@ class RunLog:
   def close(self) -> None:
     """Flushes and closes every file; the log takes no more rows."""
     self._progress.close()
-    self._metrics.close()
-    self._evaluations.close()
-    self._samples.close()
+    for file in self._files.values():
+      file.close()
     if self._events is not None:
       self._events.close()
     if self._wandb is not None:
       self._wandb.finish()
 
-  def _append(self, file: TextIOBase, row: dict) -> None:
-    file.write(line(row))
-    file.flush()
+  def _append(self, name: str, rows: Sequence[Mapping]) -> None:
+    if trouble := self._files[name].append(rows):
+      self.message(trouble)
 
   def __enter__(self) -> "RunLog":
     return self
 
   def __exit__(self, *error: object) -> None:
     self.close()
+
+
+class NoLog:
+  """The log of a host that keeps none: `RunLog`'s methods, without effect."""
+
+  def __init__(self):
+    self.kept = dict.fromkeys(FILES, ())
+
+  def write(self, step: int, values: Mapping) -> None: ...
+  def evaluation(self, step: int, values: Mapping) -> None: ...
+  def event(self, step: int, kind: str, values: Mapping) -> None: ...
+  def text(self, step: int, name: str, samples: Sequence[dict]) -> None: ...
+  def progress(self, step: int, values: Mapping) -> None: ...
+  def message(self, text: str) -> None: ...
+  def close(self) -> None: ...
+  def __enter__(self) -> "NoLog":
+    return self
+
+  def __exit__(self, *error: object) -> None: ...
 
 
 def _number(value: SupportsFloat) -> int | float:

@@ -1,0 +1,100 @@
+"""What a checkpoint must agree with before a run goes on from it."""
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from alignjax.models.config import ModelConfig
+
+# Keys that change no number of the training, or whose content is compared in
+# another way (`model`, `data.…`). A name that ends in a dot is a block.
+FREE = (
+  "mesh",
+  "sharding.",
+  "log.",
+  "sample.",
+  "checkpoint.",
+  "train.eval_every",
+  "train.accumulate",
+  "model.path",
+  "model.preset",
+  "model.revision",
+  "model.remat",
+  "model.chunk",
+  "data.train.",
+  "data.eval.",
+  "data.template",
+  "data.cache",
+  "data.workers",
+)
+
+
+def record(
+  config: ConfigDict,
+  model: ModelConfig,
+  frozen: dict,
+  data: Mapping[str, str],
+) -> dict[str, str]:
+  """Name → value, as text: model, frozen weights, data, and config values.
+
+  frozen: the weights that are not trained, compared by their bits.
+  data: name → digest, of `build.data`.
+  """
+  shape = hashlib.sha256(repr(dataclasses.asdict(model)).encode()).hexdigest()
+  found = {
+    "model": f"{model.family} of {model.depth} layers, {shape[:12]}",
+    "frozen": checksum(frozen),
+    **data,
+  }
+  optimizer = config.optim.name
+  for key, value in flat(config).items():
+    block, _, rest = key.partition(".")
+    if any(key.startswith(f) if f[-1] == "." else key == f for f in FREE):
+      continue
+    if block == "optim" and "." in rest and not rest.startswith(optimizer):
+      continue  # options of another optimizer
+    if key == "train.steps" and config.optim.schedule == "constant":
+      continue  # may be prolonged
+    found[key] = repr(value)
+  return found
+
+
+def flat(config: ConfigDict, prefix: str = "") -> dict:
+  """`optim.adamw.b1` → value; tuples as lists, as a config.json has them."""
+  found = {}
+  for key in sorted(config):
+    value = config[key]
+    if isinstance(value, ConfigDict):
+      found |= flat(value, f"{prefix}{key}.")
+    else:
+      found[prefix + key] = _listed(value)
+  return found
+
+
+def _listed(value):
+  if isinstance(value, list | tuple):
+    return [_listed(v) for v in value]
+  return value
+
+
+def checksum(tree: dict) -> str:
+  """Eight hex digits of the bits of all arrays, the same on every mesh."""
+  if not jax.tree.leaves(tree):
+    return ""
+
+  @jax.jit
+  def total(tree):
+    parts = []
+    for i, x in enumerate(jax.tree.leaves(tree)):
+      kind = {1: jnp.uint8, 2: jnp.uint16, 4: jnp.uint32}[x.dtype.itemsize]
+      bits = jax.lax.bitcast_convert_type(x, kind).astype(jnp.uint32).ravel()
+      # Odd factors by place: rows that change places change the sum.
+      place = jnp.arange(bits.size, dtype=jnp.uint32) * 2 + 2 * i + 1
+      parts.append((bits * place).sum(dtype=jnp.uint32))
+    return sum(parts)
+
+  return f"{int(total(tree)):08x}"

@@ -1,0 +1,75 @@
+"""The jitted functions of a run."""
+
+from functools import partial
+
+import jax
+import numpy as np
+
+from alignjax import build, optim, sharding, step
+
+
+class Run:
+  """The jitted functions of a run, each compiled once."""
+
+  def __init__(self, config, place, lm, objectives):
+    self.config, self.place = config, place
+    self.lm, self.objectives = lm, objectives
+    self.schedule = build.schedule(config)
+    trained, frozen = optim.split(lm.shapes(), config.optim.frozen)
+    self.optimizer = build.optimizer(config, trained)
+    shapes = jax.eval_shape(
+      partial(step.init, optimizer=self.optimizer), trained, frozen
+    )
+    self.shardings = place.like(shapes, lm.shapes())
+    train_step = step.make_train_step(
+      self.lm.stats,
+      objectives,
+      self.optimizer,
+      self.schedule,
+      config.train.accumulate,
+    )
+    self.train_step = jax.jit(
+      train_step,
+      in_shardings=(self.shardings, place.rows),
+      out_shardings=(self.shardings, place.replicated),
+      donate_argnums=0,
+    )
+    self.eval_step = jax.jit(
+      step.make_eval_step(self.lm.stats, objectives),
+      in_shardings=(self.shardings, place.rows),
+      out_shardings=place.replicated,
+    )
+
+  def init(self, params, frozen) -> step.State:
+    make = partial(step.init, optimizer=self.optimizer)
+    return jax.jit(make, out_shardings=self.shardings, donate_argnums=(0, 1))(
+      params, frozen
+    )
+
+  def put(self, batch):
+    """A host batch onto the mesh: each host places its own rows."""
+    return sharding.put(batch, self.place.rows)
+
+  def evaluate(self, state, batches) -> dict[str, float]:
+    """Held-out metrics over all rows, exactly weighted."""
+    parts = [self.eval_step(state, self.put(batch)) for batch in batches]
+    total = jax.tree.map(lambda *x: sum(map(np.float64, x)), *parts)
+    means = step.metrics_of(self.objectives, total)
+    return {k: float(v) for k, v in means.items()}
+
+  def count(self, state) -> dict[str, int]:
+    size = lambda tree: sum(x.size for x in jax.tree.leaves(tree))  # noqa: E731
+    return {"trained": size(state.params), "frozen": size(state.frozen)}
+
+  def describe(self, state) -> list[str]:
+    c, mesh = self.lm.config, self.place.mesh
+    n = self.count(state)
+    lines = [
+      f"{c.family}, {n['trained']:,} parameters trained, "
+      f"{n['frozen']:,} frozen, mesh {'×'.join(map(str, mesh.shape.values()))}"
+      f" of {mesh.size} {mesh.devices.flat[0].device_kind} device(s)"
+    ]
+    whole = self.place.left_whole(self.lm.shapes(), floor=2**20)
+    if whole:
+      lines.append("whole on every device: " + "; ".join(whole))
+    return lines
