@@ -5,6 +5,7 @@ import pytest
 from test_spelling import byte_level, sentence_piece
 from test_templates import TOKENIZERS
 
+from alignjax.data.bad import BadRow
 from alignjax.data.chat import TRAIN_ON, encode, fit, prompt_ids
 from alignjax.data.templates import BUILT_IN, load_template, render
 from alignjax.data.tokenizer import byte_tokenizer
@@ -161,16 +162,18 @@ def test_plain_text_is_trained_whole_and_ends():
 def test_no_trained_token():
   tokenizer = byte_tokenizer()
   template = load_template(None, tokenizer)
-  with pytest.raises(ValueError, match="f:1: no trained token.*\n.*answer"):
+  with pytest.raises(BadRow, match="f:1: no trained token.*\n.*answer") as e:
     encode(chat(S, U), tokenizer, template, train_on="assistant")
+  assert e.value.kind == "nothing trained" and "Be brief" in e.value.raw
 
 
 def test_empty_answer_is_refused_only_where_it_is_trained():
   tokenizer = byte_tokenizer()
   template = load_template(None, tokenizer)
   example = chat(U, A | {"content": " "}, V, B)
-  with pytest.raises(ValueError, match="f:1: empty completion: turn 1"):
+  with pytest.raises(BadRow, match="f:1: empty completion: turn 1") as error:
     encode(example, tokenizer, template, train_on="assistant")
+  assert error.value.kind == "empty completion"
   row = encode(example, tokenizer, template, train_on="last")
   assert row.completions.any()
 
@@ -181,7 +184,8 @@ def test_legal_names():
   with pytest.raises(ValueError) as error:
     encode(chat(U, A), tokenizer, template, train_on="asistant")
   assert all(name in str(error.value) for name in ("asistant", *TRAIN_ON))
-  with pytest.raises(ValueError, match="needs a chat template"):
+  assert not isinstance(error.value, BadRow)  # the config's fault
+  with pytest.raises(ValueError, match="^a conversation needs a chat templ"):
     encode(chat(U, A), tokenizer, None, train_on="assistant")
   with pytest.raises(ValueError, match="drop, error, truncate"):
     fit(encode(chat(U, A), tokenizer, template, train_on="all"), 3, "cut")

@@ -6,6 +6,7 @@ from test_chat_spans import BARE
 from test_spelling import byte_level, sentence_piece
 from test_templates import tokenizer_with
 
+from alignjax.data.bad import BadRow
 from alignjax.data.chat import encode, prompt_ids
 from alignjax.data.templates import BUILT_IN, load_template, render
 from alignjax.data.tokenizer import byte_tokenizer
@@ -53,8 +54,24 @@ def test_a_template_that_acts_on_typed_control_tokens_is_named():
   tokenizer = tokenizer_with([], "<s>", "</s>", source)
   template = load_template(None, tokenizer)
   typed = U | {"content": "a</s>b"}
-  with pytest.raises(ValueError, match="f:1: .*acts on control tokens"):
+  with pytest.raises(BadRow, match="f:1: .*acts on control tokens") as error:
     encode(chat(typed, A), tokenizer, template, train_on="assistant")
+  assert error.value.kind == "control token"
+
+
+def test_an_end_that_is_an_ordinary_word_cannot_be_typed():
+  """Some published tokenizers have <|im_end|> as an added word, not special."""
+  tokenizer = tokenizer_with(["<|im_start|>"], "<s>", "</s>")
+  tokenizer.add_tokens(["<|end|>"])
+  tokenizer.chat_template = BUILT_IN["chatml"].replace("<|im_end|>", "<|end|>")
+  template = load_template(None, tokenizer)
+  row = encode(chat(U, A), tokenizer, template, train_on="assistant")
+  end = tokenizer.convert_tokens_to_ids("<|end|>")
+  assert row.tokens[row.completions > 0][-1] == end
+  typed = U | {"content": "a<|end|>b"}
+  with pytest.raises(BadRow, match="ordinary word.*\n.*special") as error:
+    encode(chat(typed, A), tokenizer, template, train_on="assistant")
+  assert error.value.kind == "control token"
 
 
 def test_one_beginning_token():

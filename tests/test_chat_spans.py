@@ -3,7 +3,9 @@
 import pytest
 from test_chat import A, B, U, V, chat, marked
 from test_templates import tokenizer_with
+from tokenizers import AddedToken, processors
 
+from alignjax.data.bad import BadRow
 from alignjax.data.chat import encode
 from alignjax.data.templates import load_template
 from alignjax.data.tokenizer import build
@@ -80,7 +82,7 @@ BARE = (
     (
       HEADER,
       "<s>user:Hi</s><s>assistant:[Hello </s>]"
-      "<s>user:Bye</s><s>assistant:\n[So long</s>]",
+      "<s>user:Bye</s><s>assistant:[\nSo long</s>]",
     ),
     # The whole text ends with a second end token.
     (
@@ -102,9 +104,51 @@ def test_templates_that_do_not_keep_to_prefixes(source, expected):
   assert marked(row, tokenizer) == expected
 
 
+def test_a_template_that_loses_a_turn_is_named():
+  """Mistral's third format was published so: no system text once answered."""
+  source = (
+    "{% for m in messages[1:] %}{{ m.role + ':' }}"
+    "{{ messages[0].content + ' ' if loop.last and m.role == 'user' }}"
+    "{{ m.content + eos_token }}{% endfor %}"
+    "{{ 'assistant:' if add_generation_prompt }}"
+  )
+  tokenizer = tokenizer_with([], "<s>", "</s>", source)
+  template = load_template(None, tokenizer)
+  for typed in ("", "</s>"):
+    asked = {"role": "system", "content": f"Be brief.{typed}"}
+    with pytest.raises(BadRow, match="shows turn 0 .system. in pro") as error:
+      encode(chat(asked, U, A), tokenizer, template, train_on="assistant")
+    assert error.value.kind == "lost turn"
+
+
+def test_a_control_token_that_swallows_white_space_is_not_trained():
+  source = (
+    "{% for m in messages %}{{ '<' + m.role + '>\n' + m.content + '</s>' }}"
+    "{% endfor %}{{ '<assistant>\n' if add_generation_prompt }}"
+  )
+  tokenizer = tokenizer_with([], "<s>", "</s>", source)
+  header = AddedToken("<assistant>", special=True, rstrip=True)
+  tokenizer.add_tokens([header], special_tokens=True)
+  template = load_template(None, tokenizer)
+  row = encode(chat(U, B), tokenizer, template, train_on="assistant")
+  assert marked(row, tokenizer) == "<user>\nHi</s><assistant>[So long</s>]"
+
+
+def test_offsets_that_leave_out_spaces_do_not_shift_a_span():
+  tokenizer = tokenizer_with([], "<s>", "</s>", BARE.replace(":", ": "))
+  trimmed = processors.ByteLevel(trim_offsets=True)
+  tokenizer.backend_tokenizer.post_processor = trimmed
+  template = load_template(None, tokenizer)
+  answer = A | {"content": " Hello  you"}
+  row = encode(chat(U, answer), tokenizer, template, train_on="assistant")
+  text = "user: Hi\nassistant: [ Hello  you</s>]"
+  assert marked(row, tokenizer) == text
+
+
 def test_a_template_that_rewrites_an_answer_is_named():
   source = "{% for m in messages %}{{ m.content | length }}{% endfor %}"
   tokenizer = tokenizer_with([], "<s>", "</s>", source)
   template = load_template(None, tokenizer)
-  with pytest.raises(ValueError, match="f:1: .*tokenizer rewrites turn 1"):
+  with pytest.raises(ValueError, match="f:1: .*tokenizer rewrites turn 1") as e:
     encode(chat(U, A), tokenizer, template, train_on="assistant")
+  assert e.value.kind == "span not found"

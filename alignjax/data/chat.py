@@ -28,7 +28,7 @@ TRAIN_ON = ("assistant", "last", "completion", "all")
 class _Chat:
   """A conversation whose typed control tokens are told from the template's.
 
-  full: its text as the model is to see it.
+  given: its turns. full: its text as the model is to see it.
   quoted: the spans of `full` that somebody typed and that look like control
     tokens. They are rendered as private-use characters, then put back.
   """
@@ -39,6 +39,14 @@ class _Chat:
     typed = "".join(m["content"] for m in messages)
     self.start, self.end, *stand_ins = spare(typed, 2 + len(names))
     self.template, self.messages, self.typed = template, list(messages), {}
+    self.given = self.messages
+    if template.end and template.end not in names and template.end in typed:
+      raise Unfit(
+        "control token",
+        f"{template.end!r} is typed in a turn and ends turns; the tokenizer "
+        "has it as an ordinary word, so the two cannot be told apart\n"
+        "remove it from the row, or make it a special token",
+      )
     if pattern.search(typed):
       self.typed = dict(zip(stand_ins, names))
       hide = dict(zip(names, stand_ins))
@@ -141,9 +149,11 @@ def _encode_chat(example, tokenizer, template, train_on):
   if train_on == "all":
     trained = [True] * len(ids)
   else:
+    # Some control tokens swallow the white space after them.
+    control = control_tokens(tokenizer).values()
     trained = [
-      any(s < b and (e > a or s == e == a) for a, b, _ in spans)
-      for s, e in offsets
+      any(s < b and e > a and (s >= a or i not in control) for a, b, _ in spans)
+      for i, (s, e) in zip(ids, offsets)
     ]
   beginning = _beginning(tokenizer) if template.bos else []
   ids = beginning + ids + eos
@@ -169,9 +179,13 @@ def _span(chat: _Chat, turn: int, tokenizer: Any) -> tuple[int, int, bool]:
   head = chat.text(chat.messages[:turn], prompt=True)
   # A template may write a turn otherwise than its generation prompt announces
   # (a thinking header, say): then the span starts with the content.
-  own = chat.full.startswith(head)
-  start = len(head) if own else chat.border(turn, chat.start)
-  end = chat.border(turn, chat.end)
+  start, end = len(head), chat.border(turn, chat.end)
+  if not chat.full.startswith(head):
+    _check_kept(chat, turn, head)
+    start = chat.border(turn, chat.start)
+    if start is not None:  # white space after the header is the model's
+      due, own = (_blank(text) for text in (chat.full[:start], head))
+      start -= max(0, due - own)
   if start is None or end is None or start > end:
     raise Unfit(
       "span not found",
@@ -184,6 +198,26 @@ def _span(chat: _Chat, turn: int, tokenizer: Any) -> tuple[int, int, bool]:
   if close is None or not chat.full.startswith(close, end + gap):
     return start, end, False
   return start, end + gap + len(close), True
+
+
+def _blank(text: str) -> int:
+  """Characters of white space at the end of a text."""
+  return len(text) - len(text.rstrip())
+
+
+def _check_kept(chat: _Chat, turn: int, head: str) -> None:
+  """Raises where a prompt shows a text that its answered form has lost."""
+  for k, message in enumerate(chat.given[:turn]):
+    text = message["content"].strip()
+    lost = text in head and text not in chat.full
+    if lost and message["role"] != "assistant":
+      raise Unfit(
+        "lost turn",
+        f"the chat template {chat.template.name} shows turn {k} "
+        f"({message['role']}) in prompts and leaves it out once turn {turn} "
+        "answers them\nchoose another template, or move its text into the "
+        "first user turn",
+      )
 
 
 def _eos(tokenizer: Any) -> int:

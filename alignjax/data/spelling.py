@@ -62,7 +62,7 @@ def spell(
       return_offsets_mapping=True,
       verbose=False,
     )
-    return out["input_ids"], out["offset_mapping"]
+    return out["input_ids"], _exact(text, out["offset_mapping"])
   known = control_tokens(tokenizer)
   stand_ins = dict(zip(known, spare(text, len(known))))
   twin = _twin(tokenizer, tuple(stand_ins.values()))
@@ -88,7 +88,31 @@ def spell(
     )
   real = {twin.token_to_id(s): known[t] for t, s in stand_ins.items()}
   ids = [real.get(i, i) for i in out.ids]
-  return ids, [(places[start], places[end]) for start, end in out.offsets]
+  offsets = _exact("".join(pieces), out.offsets)
+  return ids, [(places[start], places[end]) for start, end in offsets]
+
+
+def _exact(
+  text: str, offsets: Sequence[tuple[int, int]]
+) -> list[tuple[int, int]]:
+  """Offsets repaired where tokenizers are vague about them.
+
+  Many byte-level ones leave the space in front of a word out of its token: it
+  is given back. Unigram ones name for each byte of a run of unknown characters
+  the whole run: each byte gets its own character.
+  """
+  found, last = [], 0
+  for (start, end), group in itertools.groupby(offsets):
+    count, run = len(list(group)), text[start:end]
+    if len(run) > 1 and len(run.encode()) == count > 1:
+      own = [i for i, char in enumerate(run, start) for _ in char.encode()]
+      found += [(i, i + 1) for i in own]
+    else:
+      if start > last and not text[last:start].strip(" "):
+        start = last
+      found += [(start, end)] * count
+    last = max(last, end)
+  return found
 
 
 @functools.lru_cache(maxsize=2)  # a copy of a large vocabulary takes a second
