@@ -95,23 +95,18 @@ def spell(
 def _exact(
   text: str, offsets: Sequence[tuple[int, int]]
 ) -> list[tuple[int, int]]:
-  """Offsets repaired where tokenizers are vague about them.
+  """Offsets by character where a tokenizer is vague about them.
 
-  Many byte-level ones leave the space in front of a word out of its token: it
-  is given back. Unigram ones name for each byte of a run of unknown characters
-  the whole run: each byte gets its own character.
+  Unigram names for each byte of a run of unknown characters the whole run.
   """
-  found, last = [], 0
+  found = []
   for (start, end), group in itertools.groupby(offsets):
     count, run = len(list(group)), text[start:end]
     if len(run) > 1 and len(run.encode()) == count > 1:
       own = [i for i, char in enumerate(run, start) for _ in char.encode()]
       found += [(i, i + 1) for i in own]
     else:
-      if start > last and not text[last:start].strip(" "):
-        start = last
       found += [(start, end)] * count
-    last = max(last, end)
   return found
 
 
