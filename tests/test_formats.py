@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 from alignjax.data.formats import FORMATS, example, examples, recognise
@@ -34,6 +35,15 @@ def test_every_format_gives_the_same_conversation(name):
 def test_text():
   made = example({"text": "Once.", "url": "u"}, "f[0]")
   assert made == ((), "Once.", "f[0]", {"url": "u"})
+
+
+@pytest.mark.parametrize("weight", [2, 0.25, np.float32(3), 1e-30, 1e30])
+def test_a_weight_goes_to_the_fields(weight):
+  for row in (*TEMPLATE.values(), {"text": "a"}):
+    made = example(row | {"weight": weight}, "f:1")
+    assert made.fields["weight"] == weight
+    assert type(made.fields["weight"]) is float
+    assert "weight" not in example(row | {"weight": None}, "f:1").fields
 
 
 @pytest.mark.parametrize(
@@ -106,6 +116,20 @@ def test_unrecognised_row_lists_keys_and_legal_sets():
     ({"instruction": "a", "output": 3}, "'output' must be a string"),
     ({"text": " "}, "empty text"),
     ({"text": ["a"]}, "must be a string"),
+    ({"messages": '[{"role"'}, "do not fit a cell of text; write JSON Lines"),
+    ({"text": "a", "weight": 0}, "'weight' must be a finite number above 0"),
+    ({"text": "a", "weight": -1.5}, "this is float: -1.5"),
+    (
+      {"text": "a", "weight": "2"},
+      "this is str: '2'\nit is what the row counts",
+    ),
+    ({"text": "a", "weight": True}, "this is bool: True"),
+    ({"text": "a", "weight": float("nan")}, "this is float: nan"),
+    ({"text": "a", "weight": float("inf")}, "this is float: inf"),
+    ({"text": "a", "weight": 10**400}, "this is int: 1000"),
+    ({"text": "a", "weight": 1e-60}, "this is float: 1e-60"),
+    ({"text": "a", "weight": 1e60}, "this is float: 1e+60"),
+    ({"text": "a", "weight": [1]}, "this is list: [1]"),
   ],
 )
 def test_wrong_rows_name_origin_and_rule(row, reason):

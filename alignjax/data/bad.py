@@ -1,10 +1,11 @@
 """Rows that cannot be used: what is wrong with each, and what becomes of it.
 
-Kinds found while reading (`sources`): broken JSON, truncated last line, BOM,
-invalid UTF-8, NUL, NaN, deep nesting, non-object, line too long. In the row
-(`formats`): missing field, wrong type, lone surrogate, NUL, unknown role,
-tools, broken alternation, empty completion, empty text, duplicate id. As tokens
-(`build.rows`): not encodable, nothing left. An empty line is no row at all.
+Kinds found while reading (`lines`, `tables`, `records`): broken JSON, broken
+CSV, wrong columns, truncated last line, BOM, invalid UTF-8, NUL, NaN, deep
+nesting, non-object, line too long. In the row (`formats`): missing field, wrong
+type, lone surrogate, NUL, unknown role, tools, broken alternation, empty
+completion, empty text, duplicate id. As tokens (`build.rows`): not encodable,
+nothing left. An empty line is no row at all.
 """
 
 import json

@@ -27,13 +27,15 @@ def wanted(
   if not configs and not config:
     return "", None
   by_name = {str(c.get("config_name")): c for c in configs}
-  if not config and len(by_name) > 1:
-    marked = [n for n, c in by_name.items() if c.get("default") is True]
-    config = (*marked, "default")[0]
-  entry = by_name.get(config or next(iter(by_name), ""))
+  marked = [n for n, c in by_name.items() if c.get("default") is True]
+  if len(by_name) == 1:
+    marked = list(by_name)
+  name = config or (*marked, "default")[0]
+  entry = by_name.get(name)
   if entry is None:
+    what = f"no config {config!r}" if config else "many configs, no default one"
     raise FileNotFoundError(
-      f"{folder} has {f'no config {config!r}' if config else 'many configs'}\n"
+      f"{folder} has {what}\n"
       f"its README.md names: {', '.join(by_name) or 'none'}\n"
       "write one after the path: FOLDER:CONFIG or hf:OWNER/NAME:CONFIG"
     )
@@ -41,7 +43,7 @@ def wanted(
   if not entry.get("data_files"):
     return base, None
   splits = _splits(entry["data_files"], folder / "README.md")
-  check_split(split, splits, f"{folder}, config {config or 'default'!r},")
+  check_split(split, splits, f"{folder}, config {name!r},")
   return base, [
     _inside(str(PurePosixPath(base, p)), folder) for p in splits[split]
   ]

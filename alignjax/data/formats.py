@@ -5,6 +5,7 @@ last one assistant. What breaks that is refused with the row's origin.
 """
 
 import json
+import numbers
 from collections.abc import Callable, Iterable, Iterator
 
 from alignjax.data.bad import BadRow, stop
@@ -53,6 +54,7 @@ def example(row: dict, origin: str, format: str | None = None) -> Example:
     the instruction after a blank line. A `system` text beside an Alpaca or
     ShareGPT row becomes the system turn. prompt/completion rows note the number
     of turns that came from the prompt as `fields["prompt_turns"]`.
+    `fields["weight"]` is what the row counts in the loss, where it says so.
 
   Raises ValueError naming origin, rule and remedy.
   """
@@ -97,7 +99,9 @@ def example(row: dict, origin: str, format: str | None = None) -> Example:
     extra = {"prompt_turns": len(prompt)}
   if name != "text":
     _check(messages, origin)
-  fields = {k: v for k, v in row.items() if k not in used} | extra
+  if row.get("weight") is not None:
+    extra["weight"] = _weight(row["weight"], origin)
+  fields = {k: v for k, v in row.items() if k not in used | {"weight"}} | extra
   return Example(tuple(messages), text, origin, fields)
 
 
@@ -173,6 +177,19 @@ def _string(value, key: str, origin: str) -> str:
   return value
 
 
+def _weight(value, origin: str) -> float:
+  number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+  if number and 1e-37 < value < 1e38:  # as float32, in which weights are kept
+    return float(value)
+  raise BadRow(
+    origin,
+    "wrong type",
+    f"'weight' must be a finite number above 0, this is "
+    f"{type(value).__name__}: {repr(value)[:60]}\n"
+    "it is what the row counts in the loss; rename the field where it is not",
+  )
+
+
 def _system(row: dict, origin: str) -> list[dict]:
   text = _string(row.get("system") or "", "system", origin)
   return [_turn("system", text)] if text.strip() else []
@@ -186,12 +203,11 @@ def _side(row: dict, key: str, role: str, origin: str) -> list[dict]:
 
 def _turns(value, who: str, what: str, origin: str) -> list[dict]:
   if not isinstance(value, list | tuple) or not value:
-    raise BadRow(
-      origin,
-      "wrong type",
-      f"turns must be a non-empty list of {{{who!r}, {what!r}}}, "
-      f"this is {type(value).__name__}: {repr(value)[:60]}",
-    )
+    reason = f"turns must be a non-empty list of {{{who!r}, {what!r}}}, "
+    reason += f"this is {type(value).__name__}: {repr(value)[:60]}"
+    if isinstance(value, str):
+      reason += "\nturns do not fit a cell of text; write JSON Lines or Parquet"
+    raise BadRow(origin, "wrong type", reason)
   turns = []
   for number, turn in enumerate(value):
     if not isinstance(turn, dict) or who not in turn or what not in turn:

@@ -15,7 +15,8 @@ Item = tuple[dict | BadRow, str]
 
 
 def _open(file: Path):
-  return gzip.open(file, "rb") if file.name.endswith(".gz") else file.open("rb")
+  packed = file.name.lower().endswith(".gz")
+  return gzip.open(file, "rb") if packed else file.open("rb")
 
 
 def read_lines(file: Path) -> Iterator[Item]:
@@ -112,14 +113,17 @@ def check(text: str, origin: str) -> None:
     raise BadRow(origin, "BOM", reason)
 
 
+def _refuse(name: str):
+  raise BadRow("", "NaN", f"{name} is no JSON; write null or a number")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse)
+
+
 def _parse(text: str, origin: str):
   check(text, origin)
-
-  def refuse(name: str):
-    raise BadRow(origin, "NaN", f"{name} is no JSON; write null or a number")
-
   try:
-    return json.loads(text, parse_constant=refuse)
+    return _DECODER.decode(text)
   except json.JSONDecodeError as e:
     where, remedy = "", "each line must be one whole JSON object"
     if not origin.rpartition(":")[2].isdigit():
@@ -135,8 +139,8 @@ def _parse(text: str, origin: str):
   except RecursionError as e:
     reason = "lists or objects nested too deep to read"
     raise BadRow(origin, "deep nesting", reason) from e
-  except BadRow:
-    raise
+  except BadRow as e:
+    raise BadRow(origin, e.kind, e.reason) from e
   except ValueError as e:  # a number of more digits than Python reads
     reason = f"bad JSON: {str(e).split(';')[0]}"
     raise BadRow(origin, "broken JSON", reason) from e
