@@ -195,7 +195,7 @@ def test_records_are_written_as_lines(tmp_path):
 
 
 def mixed(tmp_path):
-  """One row of each fate: good, not encodable, nothing left, not JSON."""
+  """One row of each fate: good, an empty answer, nothing left, not JSON."""
   path = tmp_path / "a.jsonl"
   long = json.dumps({"prompt": "x" * 300, "completion": "y"}).encode()
   rows = [GOOD, chat("ub", "a ", "uc", "ad"), long, b"{"]
@@ -230,7 +230,7 @@ def test_a_run_counts_bad_rows_in_its_report_and_keeps_them(
   with pytest.raises(Enough):
     train.train(config, tmp_path)
   assert reports[0] == (
-    f"{path} (train): 1 rows, 3 bad: 1 not encodable, 1 nothing left, "
+    f"{path} (train): 1 rows, 3 bad: 1 empty completion, 1 nothing left, "
     "1 broken JSON"
   )
   lines = (tmp_path / "bad_rows.jsonl").read_text().splitlines()

@@ -6,7 +6,7 @@ from test_spelling import byte_level, sentence_piece
 from test_templates import TOKENIZERS
 
 from alignjax.data.bad import BadRow
-from alignjax.data.chat import TRAIN_ON, encode, fit, prompt_ids
+from alignjax.data.chat import TRAIN_ON, encode, prompt_ids
 from alignjax.data.templates import BUILT_IN, load_template, render
 from alignjax.data.tokenizer import byte_tokenizer
 from alignjax.types import Example
@@ -187,5 +187,13 @@ def test_legal_names():
   assert not isinstance(error.value, BadRow)  # the config's fault
   with pytest.raises(ValueError, match="^a conversation needs a chat templ"):
     encode(chat(U, A), tokenizer, None, train_on="assistant")
-  with pytest.raises(ValueError, match="drop, error, truncate"):
-    fit(encode(chat(U, A), tokenizer, template, train_on="all"), 3, "cut")
+
+
+def test_a_row_weighs_what_it_says():
+  tokenizer = byte_tokenizer()
+  template = load_template(None, tokenizer)
+  row = encode(chat(U, A, weight=0.5), tokenizer, template, train_on="last")
+  assert row.weights.dtype == np.float32
+  assert row.weights.tolist() == [0.5] * len(row.tokens)
+  plain = encode(chat(U, A), tokenizer, template, train_on="last")
+  assert plain.weights is None

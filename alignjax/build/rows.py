@@ -61,19 +61,17 @@ def rows(
   for example in formats.examples(raw, spec.format or None, on_bad=bad):
     try:
       row = chat.encode(example, tokenizer, template, train_on=d.train_on)
-    except ValueError as e:
-      if not str(e).startswith(f"{example.origin}: "):
-        raise  # the config's fault, not the row's
-      bad(_bad(example, "not encodable", str(e)))
+    except BadRow as e:
+      bad(e)
       continue
     kept = chat.fit(row, d.max_length, d.too_long)
-    if kept is not None:
-      left.append((kept, example))
-    elif d.too_long == "truncate":
+    left += [(piece, example) for piece in kept]
+    if not kept and d.too_long == "truncate":
       reason = f"nothing to train on is left of it at {d.max_length} tokens"
       reason += "\nraise data.max_length, or remove the row"
-      bad(_bad(example, "nothing left", reason))
-    else:
+      raw = example.text or str(list(example.messages))
+      bad(BadRow(example.origin, "nothing left", reason, raw))
+    elif not kept:
       dropped += 1
   bad.check(len(left) + dropped)
   line = f"{spec.path} ({spec.split}): {len(left)} rows"
@@ -84,12 +82,6 @@ def rows(
   if quarantine is not None:
     quarantine.extend(bad.kept)
   return [r for r, _ in left], [e for _, e in left], line
-
-
-def _bad(example, kind: str, reason: str) -> BadRow:
-  raw = example.text or str(list(example.messages))
-  reason = reason.removeprefix(f"{example.origin}: ")
-  return BadRow(example.origin, kind, reason, raw)
 
 
 def data(config: ConfigDict, model: Model, place: sharding.Placement) -> Data:
