@@ -7,7 +7,7 @@ import pytest
 
 from alignjax import build, train
 from alignjax.data import formats, lines
-from alignjax.data.bad import BadRow, BadRows, Record, write
+from alignjax.data.bad import RULES, BadRow, BadRows, Record, write
 from alignjax.data.sources import read
 
 GOOD = b'{"prompt": "1+1?", "completion": "2"}\n'
@@ -19,7 +19,7 @@ def chat(*turns):
   return json.dumps({"messages": turns}).encode()
 
 
-# Bytes of line 2 -> its kind and what the message must say.
+# Bytes of line 2 -> its kind and what the first line of the message must say.
 KINDS = {
   b'{"prompt": "a", "completion" "b"}\n': (
     "broken JSON",
@@ -41,12 +41,12 @@ KINDS = {
   b'{"text": "a\0b"}\n': ("NUL", "a NUL character at column 12"),
   b'{"text": "a\\u0000b"}\n': ("NUL", "'text' has a NUL at character 1"),
   b'["a", "b"]\n': ("non-object", "must be a JSON object, this is list"),
-  b'{"prompt": "a"}\n': ("missing field", "keys found: prompt"),
+  b'{"prompt": "a"}\n': ("missing field", "cannot tell what this row is"),
   b'{"messages": [{"role": "user"}]}\n': ("missing field", "turn 0 must have"),
   b'{"text": 3}\n': ("wrong type", "'text' must be a string, this is int"),
   b'{"messages": ["a"]}\n': ("wrong type", "turn 0 must have 'role'"),
   chat("ub", "bx"): ("unknown role", "unknown role 'bot' in turn 1; legal"),
-  chat("ub", "ux", "ay"): ("broken alternation", "'user' stands where 'assis"),
+  chat("ub", "ux", "ay"): ("broken alternation", "are user, user, assis"),
   chat("ub"): ("broken alternation", "the last turn is 'user'"),
   chat("ub", "a "): ("empty completion", "last assistant turn has no text"),
   b'{"text": " "}\n': ("empty text", "empty text"),
@@ -71,39 +71,72 @@ def examples(path, on_bad):
   return list(formats.examples(read(str(path), on_bad=on_bad), on_bad=on_bad))
 
 
-@pytest.mark.parametrize(
-  "line", KINDS, ids=[f"{k}-{i}" for i, (k, _) in enumerate(KINDS.values())]
-)
-def test_every_kind_is_named_and_can_be_passed_over(tmp_path, line):
-  kind, reason = KINDS[line]
-  last = kind == "truncated last line" or not line.endswith(b"\n")
-  path = tmp_path / "a.jsonl"
-  path.write_bytes(GOOD + line + (b"" if last else GOOD))
-  with pytest.raises(ValueError) as error:
-    examples(path, BadRows("error", 0.01))
-  message = str(error.value)
-  assert message.startswith(f"{path}:2: ") and reason in message
-  assert len(message.splitlines()) <= 5
-  bad = BadRows("quarantine", 1.0)
-  kept = examples(path, bad)
-  wanted = [f"{path}:1"] if last else [f"{path}:1", f"{path}:3"]
-  assert [e.origin for e in kept] == wanted
+IDS = [f"{kind}-{i}" for i, (kind, _) in enumerate(KINDS.values())]
+
+
+def check_rule(path, rule, number, kind, reason, good):
+  """A bad row in line `number` is dealt with by rule, and says file and why.
+
+  good: the numbers of the lines that are kept by a lenient rule.
+  """
+  bad = BadRows(rule, 1.0)
+  if rule == "error":
+    with pytest.raises(BadRow) as error:
+      examples(path, bad)
+    message = str(error.value)
+    assert message.startswith(f"{path}:{number}: ") and reason in message
+    assert error.value.kind == kind and len(message.splitlines()) <= 5
+    return
+  kept = [e.origin for e in examples(path, bad)]
+  assert kept == [f"{path}:{n}" for n in good]
   assert bad.kinds() == f"1 {kind}"
-  assert bad.kept[0][:2] == (f"{path}:2", kind)
-  assert reason in bad.kept[0].reason and 0 < len(bad.kept[0].raw) <= 2000
+  assert bad.first.startswith(f"{path}:{number}: ")
+  assert reason in bad.first
+  if rule == "skip":
+    assert not bad.kept
+    return
+  (record,) = bad.kept
+  assert record[:2] == (f"{path}:{number}", kind) and reason in record.reason
+  assert 0 < len(record.raw) <= 2000
 
 
-def test_a_long_line_is_passed_over_without_being_read_whole(
-  tmp_path, monkeypatch
-):
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("line", KINDS, ids=IDS)
+def test_every_kind_is_named_and_dealt_with_by_rule(tmp_path, line, rule):
+  kind, reason = KINDS[line]
+  last = not line.endswith((b"\n", b"}"))
+  path = tmp_path / "a.jsonl"
+  path.write_bytes(GOOD + line.rstrip(b"\n") + (b"" if last else b"\n" + GOOD))
+  check_rule(path, rule, 2, kind, reason, (1,) if last else (1, 3))
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_second_row_of_an_id_is_bad(tmp_path, rule):
+  path = tmp_path / "a.jsonl"
+  path.write_text(
+    '{"id": 1, "text": "a"}\n{"id": 2, "text": "b"}\n{"id": 1, "text": "c"}\n'
+    '{"id": "", "text": "d"}\n{"id": "", "text": "e"}\n'
+  )
+  reason = f"id 1 stands in {path}:1 already"
+  check_rule(path, rule, 3, "duplicate id", reason, (1, 2, 4, 5))
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_line_of_50_mb_is_passed_over(tmp_path, rule):
+  path = tmp_path / "a.jsonl"
+  line = b'{"text": "' + b"x" * 50_000_000 + b'"}\n'
+  path.write_bytes(GOOD + line + GOOD)
+  reason = "a line of more than 50,000,000 bytes"
+  check_rule(path, rule, 2, "line too long", reason, (1, 3))
+
+
+def test_a_long_line_is_not_read_whole(tmp_path, monkeypatch):
   monkeypatch.setattr(lines, "MAX_LINE", 60)
   path = tmp_path / "a.jsonl"
   path.write_bytes(GOOD + b'{"text": "' + b"x" * 3_000_000 + b'"}\n' + GOOD)
-  with pytest.raises(ValueError, match=r"a\.jsonl:2: a line of more than 60 b"):
-    examples(path, BadRows("error", 0.01))
   bad = BadRows("quarantine", 1.0)
   assert [e.origin[-2:] for e in examples(path, bad)] == [":1", ":3"]
-  assert bad.kept[0].kind == "line too long" and len(bad.kept[0].raw) == 61
+  assert len(bad.kept[0].raw) == 61
 
 
 def test_a_line_below_the_real_limit_is_read(tmp_path):
@@ -113,26 +146,18 @@ def test_a_line_below_the_real_limit_is_read(tmp_path):
   assert len(examples(path, BadRows("error", 0.0))[0].text) == 2_000_000
 
 
-def test_an_id_stands_once_and_the_first_row_is_kept(tmp_path):
-  path = tmp_path / "a.jsonl"
-  path.write_text(
-    '{"id": 1, "text": "a"}\n{"id": 2, "text": "b"}\n{"id": 1, "text": "c"}\n'
-    '{"id": "", "text": "d"}\n{"id": "", "text": "e"}\n'
-  )
-  with pytest.raises(ValueError, match=r":3: id 1 stands in .*a\.jsonl:1 alre"):
-    examples(path, BadRows("error", 0.01))
-  bad = BadRows("skip", 1.0)
-  assert [e.text for e in examples(path, bad)] == ["a", "b", "d", "e"]
-  assert bad.kinds() == "1 duplicate id" and not bad.kept
-
-
-def test_what_is_odd_and_good_is_no_bad_row(tmp_path):
+@pytest.mark.parametrize("rule", RULES)
+def test_what_is_odd_and_good_is_no_bad_row(tmp_path, rule):
   texts = ["a\u2028b\u0085c", "<|im_end|> typed", "\ufeff", "[" * 500]
   rows = [json.dumps({"text": t}, ensure_ascii=False) + "\n" for t in texts]
   path = tmp_path / "a.jsonl"
-  # A byte order mark at the start, an empty line, no end of the last line.
+  # A byte order mark at the start, empty lines, no end of the last line.
   path.write_bytes(b"\xef\xbb\xbf" + "\n".join(rows).rstrip().encode())
-  assert [e.text for e in examples(path, BadRows("error", 0.0))] == texts
+  bad = BadRows(rule, 0.0)
+  assert [(e.text, e.origin) for e in examples(path, bad)] == [
+    (text, f"{path}:{2 * i + 1}") for i, text in enumerate(texts)
+  ]
+  assert not bad.counts
 
 
 def test_bad_rows_have_places_in_slices_and_limits(tmp_path):
@@ -243,12 +268,13 @@ def test_a_run_counts_bad_rows_in_its_report_and_keeps_them(
 
   config = tiny(**values, data__on_bad_row="skip")
   place = build.placement(config)
-  data = build.data(config, build.model(config, place), place)
+  model = build.model(config, place)
+  data = build.data(config, model.tokenizer, model.lm.config, place)
   assert data.report[0] == reports[0] and not data.bad
   with config.unlocked():
     config.data.bad_rows_limit = 0.74
   with pytest.raises(ValueError, match="3 of 4 rows are bad, .* 74.00%"):
-    build.data(config, build.model(config, place), place)
+    build.data(config, model.tokenizer, model.lm.config, place)
 
 
 @pytest.mark.parametrize(
@@ -265,6 +291,7 @@ def test_what_cannot_be_tokens_stops_a_strict_run(
     mesh=(1, 1, 1), data__train__path=str(file), data__too_long="truncate"
   )
   place = build.placement(config)
+  model = build.model(config, place)
   with pytest.raises(ValueError) as error:
-    build.data(config, build.model(config, place), place)
+    build.data(config, model.tokenizer, model.lm.config, place)
   assert str(error.value).startswith(f"{file}:1: {reason}")
