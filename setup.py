@@ -17,6 +17,7 @@ setup(
   # tokenizers, chat templates and configs.
   install_requires=[
     "absl-py",
+    "etils",
     "flax",
     "gguf",
     "grain",

@@ -1,7 +1,9 @@
 """Models of a config: mesh, weights, tokenizer, text generation."""
 
+import contextlib
 import dataclasses
 import json
+import warnings
 from pathlib import Path
 from typing import NamedTuple
 
@@ -90,11 +92,14 @@ def trained(workdir: Path) -> Model:
   config.mesh = (1, 1, 1)
   found = model(config, placement(config))
   params, frozen = optim.split(found.params, config.optim.frozen)
-  checkpoints = Checkpoints(Path(workdir) / "checkpoints", keep=1, keep_every=0)
-  if checkpoints.latest() is None:
-    raise FileNotFoundError(f"{workdir} holds no checkpoint yet.")
-  params = checkpoints.params(params)
-  checkpoints.close()
+  folder = config.checkpoint.folder or Path(workdir) / "checkpoints"
+  with contextlib.closing(Checkpoints.reader(folder)) as checkpoints:
+    newest = checkpoints.newest()
+    if newest is None:
+      raise FileNotFoundError(f"{workdir} holds no checkpoint yet.")
+    for line in newest.passed:
+      warnings.warn(line, stacklevel=2)
+    params = checkpoints.params(newest.step, params)
   return found._replace(params=optim.merge(params, frozen))
 
 

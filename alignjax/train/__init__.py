@@ -7,7 +7,7 @@ import jax
 from ml_collections import ConfigDict
 
 from alignjax import build, optim
-from alignjax.checkpoint import Checkpoints
+from alignjax.checkpoint import Checkpoints, refuse
 from alignjax.data import bad
 from alignjax.log import RunLog, write_run
 from alignjax.report import write_report
@@ -40,9 +40,11 @@ def train(config: ConfigDict, workdir: Path, *, profile: bool = False) -> Path:
   del params, frozen
 
   checkpoints = Checkpoints(
-    workdir / "checkpoints",
+    config.checkpoint.folder or workdir / "checkpoints",
     keep=config.checkpoint.keep,
     keep_every=config.checkpoint.keep_every,
+    on_error=config.checkpoint.on_error,
+    say=lambda line: log.message(line),
   )
   record = {
     "train.batch": config.train.batch,
@@ -51,9 +53,12 @@ def train(config: ConfigDict, workdir: Path, *, profile: bool = False) -> Path:
   }
   if config.optim.schedule != "constant":  # a constant one may be prolonged
     record["train.steps"] = config.train.steps
-  first = checkpoints.latest() or 0
-  if first:
-    state = checkpoints.restore(state, record)
+  found = checkpoints.newest()
+  first = found.step if found else 0
+  if found:
+    refuse(found.record, record)
+    state = checkpoints.restore(first, state)
+  passed = found.passed if found else []
   write_run(
     workdir,
     config.to_json_best_effort(),
@@ -76,6 +81,9 @@ def train(config: ConfigDict, workdir: Path, *, profile: bool = False) -> Path:
   with log, contextlib.closing(checkpoints):
     for line in [*run.describe(state), *data.report]:
       log.message(line)
+    for line in passed:
+      log.message(line)
+    checkpoints.tidy()
     if first:
       log.message(f"continuing after step {first}")
     generate = build.generator(config, run.lm, tokenizer, data.template, place)

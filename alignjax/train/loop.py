@@ -43,7 +43,8 @@ class Loop:
       if self.due(c.sample.every, done):
         self.sample(state, done)
       if self.due(c.checkpoint.every, done):
-        self.checkpoints.save(state, self.record)
+        self.checkpoints.save(done, state, self.record)
+      self.checkpoints.check()
       clock = time.perf_counter()
     self.checkpoints.wait()
     return state
@@ -59,8 +60,8 @@ class Loop:
         f"{metrics['grad_norm']}; not finite, so the update was not applied.\n"
         f"Rows: {', '.join(itertools.islice(rows, 8))}"
         f"{' …' if len(rows) > 8 else ''}\n"
-        f"Last checkpoint: {self.checkpoints.latest()}. Lower optim.lr, or "
-        "look at these rows."
+        f"Last checkpoint: {max(self.checkpoints.steps(), default=None)}. "
+        "Lower optim.lr, or look at these rows."
       )
     metrics["epoch"] = self.data.train.epoch(done)
     metrics["tokens_per_s"] = metrics["tokens"] / seconds
