@@ -1,5 +1,6 @@
 """Every kind of bad row: named in strictness, counted or kept on request."""
 
+import ast
 import gzip
 import json
 
@@ -210,6 +211,22 @@ def test_rules_and_limits_are_checked():
     BadRows("ignore", 0.01)
   with pytest.raises(ValueError, match="bad_rows_limit = 5.0; .* from 0 to 1"):
     BadRows("skip", 5.0)
+
+
+def test_every_kind_is_listed(root):
+  found = set()
+  for file in (root / "alignjax").rglob("*.py"):
+    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+      name = isinstance(node, ast.Call) and getattr(node.func, "id", "")
+      at = {"BadRow": 1, "Unfit": 0}.get(name, 9)
+      for argument in node.args[at : at + 1] if name else ():
+        for part in ast.walk(argument):  # one kind, or one of two
+          if isinstance(part, ast.Constant) and isinstance(part.value, str):
+            found.add(part.value)
+  assert len(found) > 20
+  text = (root / "alignjax/data/bad.py").read_text("utf-8")
+  listed = " ".join((ast.get_docstring(ast.parse(text)) or "").split())
+  assert [kind for kind in sorted(found) if kind not in listed] == []
 
 
 def test_records_are_written_as_lines(tmp_path):

@@ -91,6 +91,10 @@ def test_unrecognised_row_lists_keys_and_legal_sets():
   message = str(error.value)
   assert "data.jsonl:7" in message and "question, answer" in message
   assert all(name in message for name in FORMATS)
+  assert len(message.splitlines()) <= 5
+  with pytest.raises(ValueError, match=r"… \(is this a header\?\)") as error:
+    recognise({"word " * 99: "", "b": ""}, "data.csv:2")
+  assert len(str(error.value)) < 600
 
 
 @pytest.mark.parametrize(

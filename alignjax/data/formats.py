@@ -42,9 +42,16 @@ def recognise(row: dict, origin: str) -> str:
     origin,
     "missing field",
     f"cannot tell what this row is\n"
-    f"keys found: {', '.join(map(str, row)) or 'none'}\n"
-    f"legal sets of keys: {sets}",
+    f"keys found: {_keys(row)}\n"
+    f"legal sets of keys: {sets}\n"
+    "rename the keys, or read it by a function of your own (reader)",
   )
+
+
+def _keys(row: dict) -> str:
+  """Its keys for a message; of a table without a header they are cells."""
+  keys = ", ".join(map(str, row)) or "none"
+  return keys if len(keys) <= 200 else f"{keys[:200]!r} … (is this a header?)"
 
 
 def example(row: dict, origin: str, format: str | None = None) -> Example:
@@ -69,7 +76,7 @@ def example(row: dict, origin: str, format: str | None = None) -> Example:
       origin,
       "missing field",
       f"a row of format {name!r} needs {', '.join(missing)}\n"
-      f"keys found: {', '.join(map(str, row)) or 'none'}",
+      f"keys found: {_keys(row)}",
     )
   used = set(FORMATS[name])
   extra = {}
