@@ -436,7 +436,7 @@ PARTS += [
 def test_any_conversation(name, kind):
   draw = random.Random(0)
   encoded = 0
-  for _ in range(60):
+  for _ in range(100):
     roles = [user, assistant] * draw.randint(1, 3)
     if draw.random() < 0.5 and name != "gemma2":
       roles = [system, *roles]
@@ -448,7 +448,7 @@ def test_any_conversation(name, kind):
     except BadRow as error:
       legal = {"empty completion", "control token" if kind == "unigram" else ""}
       assert error.kind in legal
-  assert encoded > 20
+  assert encoded > 20  # of Unigram, those without control tokens
 
 
 def test_a_system_turn_is_the_templates_own_where_none_is_given():
