@@ -4,7 +4,6 @@ import huggingface_hub
 import pytest
 from huggingface_hub.utils import filter_repo_objects
 
-from alignjax.data import cards
 from alignjax.data.folders import find
 from alignjax.data.sources import files, read
 
@@ -32,6 +31,10 @@ configs:
   data_files: "*.jsonl"
 - config_name: names
   data_dir: d
+- config_name: deep
+  data_files: "**/*.json"
+- config_name: all
+  data_files: "b/*"
 - config_name: none
   data_files: "z/*.csv"
 - config_name: out
@@ -54,6 +57,8 @@ def folder(tmp_path):
   for name in ("a.jsonl", "c/h.jsonl", "c/notes.txt", "d/test.jsonl"):
     (root / name).parent.mkdir(parents=True, exist_ok=True)
     (root / name).write_text('{"text": "x"}\n')
+  (root / "c/e/f").mkdir(parents=True)
+  (root / "c/e/f/g.json").write_text("[]")
   (root / "b").mkdir()
   for name in "12":
     (root / "b" / f"{name}.csv").write_text(f"text\n{name}\n")
@@ -67,11 +72,13 @@ def folder(tmp_path):
   [
     ("", "train", "a.jsonl b/1.csv b/2.csv"),
     (":default", "held.out", "c/h.jsonl"),
+    (":deep", "train", "c/e/f/g.json"),
     (":list", "train", "a.jsonl c/h.jsonl"),
     (":text", "train", "a.jsonl"),
     (":mapping", "test", "b/2.csv"),
     (":below", "train", "c/h.jsonl"),
     (":names", "test", "d/test.jsonl"),
+    (":all", "train", "b/1.csv b/2.csv"),
   ],
 )
 def test_a_card_names_the_files_of_a_split(folder, config, split, expected):
@@ -90,7 +97,12 @@ def test_rows_come_sorted_by_file(folder):
   [
     (":nope", "train", FileNotFoundError, "no config 'nope'\n.*names: default"),
     (":text", "dev", FileNotFoundError, "no split 'dev'; splits: train"),
-    (":none", "train", FileNotFoundError, r"no file 'z/\*\.csv', which its RE"),
+    (
+      ":none",
+      "train",
+      FileNotFoundError,
+      r"no data file 'z/\*\.csv', which its RE",
+    ),
     (":out", "train", ValueError, "'../secret.jsonl' leads out of the folder"),
     (":odd", "train", ValueError, r"data_files is \[.*\n.*each split once"),
   ],
@@ -113,7 +125,9 @@ def test_one_config_or_a_marked_one_needs_no_name(folder):
   two = "configs:\n- config_name: x\n  data_files: b/1.csv\n"
   two += "- config_name: y\n  data_files: a.jsonl"
   card(folder, two)
-  with pytest.raises(FileNotFoundError, match="no default one\n.*: x, y\n.*CONF"):
+  with pytest.raises(
+    FileNotFoundError, match="no default one\n.*: x, y\n.*CONF"
+  ):
     find(str(folder), "train")
   card(folder, f"{two}\n  default: true")
   assert find(str(folder), "train") == [folder / "a.jsonl"]
@@ -161,6 +175,8 @@ def fetched(here):
 def test_the_hub_gives_what_the_split_needs_and_no_code(hub):
   assert [r["text"] for r, _ in read("hf:owner/set")] == ["x", "1", "2"]
   assert fetched(hub) == ["README.md", "a.jsonl", "b/1.csv", "b/2.csv"]
+  assert len(list(read("hf:owner/set:all"))) == 2
+  assert "b/run.py" not in fetched(hub)
   rows = list(read("hf:owner/set:default", split="held.out"))
   assert [o for _, o in rows] == [f"{hub}/c/h.jsonl:1"]
 
@@ -183,5 +199,6 @@ def test_the_hub_fails_in_four_lines(hub):
 
 def test_a_pattern_of_any_depth_is_fetched_at_none(hub, folder):
   card(folder, 'configs:\n- config_name: x\n  data_files: "**/*.jsonl"')
-  assert cards.fetch("owner/set", "", "train", ()) == hub
-  assert fetched(hub) == ["README.md", "a.jsonl", "c/h.jsonl", "d/test.jsonl"]
+  assert find("hf:owner/set", "train") == [
+    hub / name for name in ("a.jsonl", "c/h.jsonl", "d/test.jsonl")
+  ]

@@ -101,15 +101,19 @@ def _splits(data_files, card: Path) -> dict[str, list[str]]:
   return found
 
 
-def matching(folder: Path, patterns: Sequence[str]) -> list[Path]:
-  """The files of a folder that patterns of its card mean, sorted."""
+def matching(
+  folder: Path, patterns: Sequence[str], endings: tuple[str, ...]
+) -> list[Path]:
+  """The data files of a folder that patterns of its card mean, sorted."""
   found = set()
   for pattern in patterns:
     names = glob.glob(pattern, root_dir=folder, recursive=True)
+    names = [n for n in names if n.lower().endswith(endings)]
     files = {folder / n for n in names if (folder / n).is_file()}
     if not files:
       raise FileNotFoundError(
-        f"{folder} has no file {pattern!r}, which its README.md names"
+        f"{folder} has no data file {pattern!r}, which its README.md names\n"
+        f"known endings: {', '.join(endings)}"
       )
     found |= files
   return sorted(found)

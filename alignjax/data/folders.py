@@ -83,7 +83,7 @@ def _of_folder(folder: Path, config: str, split: str) -> list[Path]:
   base, patterns = cards.wanted(folder, config, split)
   if patterns is None:
     return _by_name(folder / base, split)
-  return cards.matching(folder, patterns)
+  return cards.matching(folder, patterns, ENDINGS)
 
 
 def _json(file: Path) -> dict:

@@ -123,8 +123,7 @@ def _cut(
       return count * int(text[:-1]) // 100
     return int(text)
 
-  first = place(start) if start else 0
-  last = max(first, place(end)) if end else None
+  first, last = place(start or "0"), place(end) if end else None
   yield from itertools.islice(rows(), first, last)
 
 
