@@ -36,6 +36,10 @@ KINDS = {
     "truncated last line",
     "the last line ends early: not UTF-8: byte 0xc3",
   ),
+  b'{"messages": [{"role": "user", "content": "b"}': (
+    "truncated last line",
+    "the last line ends early: bad JSON: Expecting ',' delimiter",
+  ),
   b'\xef\xbb\xbf{"text": "a"}\n': ("BOM", "byte order mark inside the file"),
   b'{"text": "caf\xe9"}\n': ("invalid UTF-8", "byte 0xe9 at offset 13"),
   b'{"text": "\xed\xa0\x80"}\n': ("invalid UTF-8", "not UTF-8: byte 0xed"),
@@ -105,10 +109,16 @@ def check_rule(path, rule, number, kind, reason, good):
 @pytest.mark.parametrize("line", KINDS, ids=IDS)
 def test_every_kind_is_named_and_dealt_with_by_rule(tmp_path, line, rule):
   kind, reason = KINDS[line]
-  last = not line.endswith((b"\n", b"}"))
+  last = kind == "truncated last line"
   path = tmp_path / "a.jsonl"
   path.write_bytes(GOOD + line.rstrip(b"\n") + (b"" if last else b"\n" + GOOD))
   check_rule(path, rule, 2, kind, reason, (1,) if last else (1, 3))
+
+
+def test_a_last_line_that_is_whole_and_wrong_is_not_truncated(tmp_path):
+  path = tmp_path / "a.jsonl"
+  path.write_bytes(GOOD + b'{"text": "a",}')
+  check_rule(path, "skip", 2, "broken JSON", "property name", (1,))
 
 
 @pytest.mark.parametrize("rule", RULES)

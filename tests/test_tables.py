@@ -75,8 +75,8 @@ def test_every_kind_of_bad_record_is_named(tmp_path, line, rule):
   [
     ("", ":1: no header"),
     ("\n\n", ":1: no header"),
-    ("a,,c\n1,2,3\n", ":1: the header has an empty name: a, , c"),
-    ("a,b,a\n1,2,3\n", ":1: the header has the name 'a' twice"),
+    ("a,,c\n1,2,3\n", ":1: an empty name among the columns: a, , c"),
+    ("a,b,a\n1,2,3\n", ":1: the name 'a' twice among the columns: a, b, a"),
     ('"a"b\n', ":1: bad CSV"),
     ("\0\n", ":1: a NUL"),
   ],
@@ -108,8 +108,9 @@ def test_long_cells_are_read_and_too_long_lines_are_not(tmp_path, monkeypatch):
   assert len(rows(path)[0][0]["text"]) == 200_000
   monkeypatch.setattr(lines, "MAX_LINE", 60)
   path.write_text(f"text\n{'x' * 61}\nb\n")
-  bad = BadRows("skip", 1.0)
+  bad = BadRows("quarantine", 1.0)
   assert rows(path, on_bad=bad) == [({"text": "b"}, f"{path}:3")]
+  assert bad.kept[0].raw == "x" * 61
   assert bad.first == f"{path}:2: a line of more than 60 bytes"
   assert bad.kinds() == "1 line too long"
   path.write_text('text\n"' + "xxxxxxxx\n" * 9)
@@ -166,6 +167,14 @@ def test_a_damaged_file_is_named(tmp_path, name):
     path.write_bytes(data)
     with pytest.raises(ValueError, match=rf"{name}: not a.* or a damaged one"):
       rows(path)
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_two_columns_of_one_name_are_refused(tmp_path, name):
+  path = tmp_path / name
+  FORMS[name](pyarrow.table([["a"], ["b"]], names=["text", "text"]), path)
+  with pytest.raises(ValueError, match=rf"{name}: the name 'text' twice"):
+    rows(path)
 
 
 def test_a_stream_goes_on_over_its_batches(tmp_path):

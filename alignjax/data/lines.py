@@ -25,23 +25,26 @@ def read_lines(file: Path) -> Iterator[Item]:
     origin = f"{file}:{number}"
     try:
       if len(line) > MAX_LINE:
-        raise too_long(origin)
+        raise too_long(origin, line)
       text = decode(line, origin, first=number == 1)
       if text.strip():
         yield _row(_parse(text, origin), origin), origin
     except BadRow as e:
-      cut = not line.endswith((b"\n", b"}")) and len(line) <= MAX_LINE
+      cut = not line.endswith(b"\n") and line.count(b"{") > line.count(b"}")
       if cut and e.kind in ("broken JSON", "invalid UTF-8"):
         reason = f"the last line ends early: {e.reason}"
         e = BadRow(origin, "truncated last line", reason)
-      shown = line[:2000].decode("utf-8", "replace")
-      yield BadRow(origin, e.kind, e.reason, shown), origin
+      yield BadRow(origin, e.kind, e.reason, _shown(line)), origin
 
 
-def too_long(origin: str) -> BadRow:
+def too_long(origin: str, line: bytes) -> BadRow:
   """What is wrong with a line above MAX_LINE."""
   reason = f"a line of more than {MAX_LINE:,} bytes"
-  return BadRow(origin, "line too long", reason)
+  return BadRow(origin, "line too long", reason, _shown(line))
+
+
+def _shown(line: bytes) -> str:
+  return line[:2000].decode("utf-8", "replace")
 
 
 def byte_lines(file: Path) -> Iterator[bytes]:

@@ -52,8 +52,8 @@ def _check_names(names: list[str], origin: str) -> None:
     if not name.strip() or names.count(name) > 1:
       what = f"the name {name!r} twice" if name.strip() else "an empty name"
       raise ValueError(
-        f"{origin}: the header has {what}: {', '.join(names)[:200]}\n"
-        "give every column a name of its own in the first row"
+        f"{origin}: {what} among the columns: {', '.join(names)[:200]}\n"
+        "give every column a name of its own"
       )
 
 
@@ -91,7 +91,7 @@ class _Lines:
     if self.size > lines.MAX_LINE:
       if self.taken:
         raise self.open_quote(f"no end within {lines.MAX_LINE:,} bytes")
-      self.fault, line = lines.too_long(origin), b"\n"
+      self.fault, line = lines.too_long(origin, line), b"\n"
     try:
       text = lines.decode(line, origin, first=number == 1)
       lines.check(text, origin)
@@ -123,14 +123,15 @@ def _records(
     except csv.Error as e:
       if len(feed.taken) > 1:
         raise feed.open_quote(e) from e
-      reason = f"bad CSV: {e}\nquotes inside a quoted cell are written twice"
+      remedy = "quote cells with quotes or line ends in them; double the quotes"
+      reason = f"bad CSV: {e}\n{remedy}"
       cells = BadRow(f"{file}:{feed.first}", "broken CSV", reason)
     if cells is None:
       return
     origin, raw = f"{file}:{feed.first}", "".join(feed.taken)
     if feed.fault or isinstance(cells, BadRow):
       bad = feed.fault or cells
-      cells = BadRow(bad.origin, bad.kind, bad.reason, raw)
+      cells = BadRow(bad.origin, bad.kind, bad.reason, bad.raw or raw)
     if cells:
       yield cells, origin, raw
 
@@ -151,6 +152,7 @@ def read_parquet(file: Path) -> Iterator[Item]:
 
   with _whole(file, "Parquet file"):
     with pyarrow.parquet.ParquetFile(file) as table:
+      _check_names(table.schema_arrow.names, str(file))
       yield from _batches(table.iter_batches(_BATCH), file)
 
 
@@ -163,6 +165,7 @@ def read_arrow(file: Path) -> Iterator[Item]:
       pyarrow.memory_map(str(file)) as source,
       pyarrow.ipc.open_stream(source) as batches,
     ):
+      _check_names(batches.schema.names, str(file))
       yield from _batches(batches, file)
 
 
