@@ -146,3 +146,11 @@ def test_spare_characters_are_free_and_distinct():
   first = spare("", 3)
   other = spare(first[1], 3)
   assert len(set(other)) == 3 and first[1] not in other
+
+
+def test_control_tokens_that_are_added_later_are_seen():
+  tokenizer = byte_tokenizer()
+  assert "<new>" not in control_tokens(tokenizer)
+  tokenizer.add_tokens(["<new>"], special_tokens=True)
+  assert control_tokens(tokenizer)["<new>"] == 260
+  assert control_pattern(tokenizer).findall("a<new>") == ["<new>"]

@@ -24,14 +24,21 @@ def added_tokens(tokenizer: Any) -> dict[int, Any]:
 
 def control_tokens(tokenizer: Any) -> dict[str, int]:
   """Text -> id of the tokens that steer a model: those marked special."""
-  added = added_tokens(tokenizer)
-  return {t.content: i for i, t in added.items() if t.special}
+  return _control(tokenizer, len(tokenizer))[0]
 
 
 def control_pattern(tokenizer: Any) -> re.Pattern:
   """Finds control tokens as the tokenizer does: leftmost, then longest."""
-  longest = sorted(control_tokens(tokenizer), key=len, reverse=True)
-  return re.compile("|".join(map(re.escape, longest)) or "(?!)")
+  return _control(tokenizer, len(tokenizer))[1]
+
+
+@functools.lru_cache(maxsize=2)  # some tokenizers list 6000, at 2 µs each
+def _control(tokenizer: Any, size: int) -> tuple[dict[str, int], re.Pattern]:
+  """size: of the vocabulary; it grows where tokens are added."""
+  found = added_tokens(tokenizer)
+  known = {t.content: i for i, t in found.items() if t.special}
+  longest = sorted(known, key=len, reverse=True)
+  return known, re.compile("|".join(map(re.escape, longest)) or "(?!)")
 
 
 def spare(text: str, count: int) -> list[str]:
