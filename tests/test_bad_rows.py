@@ -268,7 +268,7 @@ def test_a_run_counts_bad_rows_in_its_report_and_keeps_them(
   config = tiny(**values, data__on_bad_row="quarantine")
   reports = []
 
-  def stop_here(folder, config, facts):
+  def stop_here(folder, config, facts, **options):
     reports.extend(facts["data"])
 
   class Enough(Exception):
