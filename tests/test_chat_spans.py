@@ -145,6 +145,31 @@ def test_offsets_that_leave_out_spaces_do_not_shift_a_span():
   assert marked(row, tokenizer) == text
 
 
+def test_thoughts_that_a_template_leaves_out():
+  """Of all answers, as DeepSeek-R1's, or of all but the last, as Qwen 3's."""
+  source = (
+    "{% for m in messages %}{{ '<s>' + m.role + ':' }}"
+    "{{ m.content.split('</think>')[-1] if KEEP else "
+    "m.content.replace('<think>', '<think>\n') }}</s>{% endfor %}"
+    "{{ '<s>assistant:' if add_generation_prompt }}"
+  )
+  thought = A | {"content": "<think>Hm</think>Hello"}
+  talk = chat(U, thought, V, thought)
+
+  def coded(keep, train_on):
+    own = source.replace("KEEP", keep)
+    tokenizer = tokenizer_with([], "<s>", "</s>", own)
+    template = load_template(None, tokenizer)
+    row = encode(talk, tokenizer, template, train_on=train_on)
+    return marked(row, tokenizer).partition("Bye")[2]
+
+  for keep, train_on in (("true", "last"), ("not loop.last", "assistant")):
+    with pytest.raises(BadRow, match="rewrites turn [13]"):
+      coded(keep, train_on)
+  wanted = "</s><s>assistant:[<think>\nHm</think>Hello</s>]"
+  assert coded("not loop.last", "last") == wanted
+
+
 def test_a_template_that_rewrites_an_answer_is_named():
   source = "{% for m in messages %}{{ m.content | length }}{% endfor %}"
   tokenizer = tokenizer_with([], "<s>", "</s>", source)

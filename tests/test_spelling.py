@@ -5,6 +5,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 from tokenizers.trainers import BpeTrainer
 
 from alignjax.data.spelling import (
+  Unfit,
   control_pattern,
   control_tokens,
   spare,
@@ -133,8 +134,9 @@ def test_a_vocabulary_that_cannot_quote_is_refused():
     control=["<end>"],
     names={"eos_token": "<end>"},
   )
-  with pytest.raises(ValueError, match="control token '<end>'"):
+  with pytest.raises(Unfit, match="control token '<end>'") as error:
     spell(tokenizer, "a <end>", [(2, 7)])
+  assert error.value.kind == "control token"
 
 
 def test_longest_control_token_wins():

@@ -95,17 +95,25 @@ class Conversation:
       start = self._border(turn, self.start)
       if start is not None:
         start -= max(0, _blank(self.full[:start]) - _blank(head))
-    if start is None or end is None or start > end:
+    if start is None or end is None or not self._says(turn, start, end):
       raise Unfit(
         "span not found",
-        f"the chat template {self.template.name} rewrites turn {turn}, so what "
-        "to train on cannot be found in its text\n"
+        f"the chat template {self.template.name} rewrites turn {turn} or leaves "
+        "some of it out, so what to train on cannot be found in its text\n"
         "choose another template, or train on the last turn only",
       )
     close, after = self.template.end, self.full[end:].lstrip()
     if close is None or not after.startswith(close):
       return start, end, False
     return start, len(self.full) - len(after) + len(close), True
+
+  def _says(self, turn: int, start: int, end: int) -> bool:
+    """Whether `full` has all of a turn there; white space does not count.
+
+    Some templates leave out what an answer thinks before it speaks.
+    """
+    here, said = self.full[start:end], self.given[turn]["content"]
+    return "".join(here.split()).endswith("".join(said.split()))
 
   def _border(self, turn: int, mark: str) -> int | None:
     """Where the content of a turn starts or ends in `full`, None if unclear.
