@@ -4,19 +4,19 @@ Rows are made as for training, without the model's weights.
 """
 
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 from ml_collections import ConfigDict
-from rich.table import Table
+from rich import table as rich_table
 from rich.text import Text
 
+from alignjax.build.limits import model_config
 from alignjax.build.models import tokenizer as tokenizer_of
-from alignjax.build.rows import rows
-from alignjax.data.loader import Loader, shape_of, trained
-from alignjax.data.pack import packed, packed_shape
-from alignjax.data.templates import load_template
+from alignjax.build.rows import Tables, laid_out, tables
+from alignjax.data.loader import Loader, Table, shape_of, trained
+from alignjax.data.pack import Layout, fill
 from alignjax.types import Row
 
 COLOUR = "bold green"
@@ -45,17 +45,20 @@ def preview(config: ConfigDict, n: int, *, colours: bool) -> Iterator[Text]:
   if n < 1:
     raise ValueError(f"--n = {n}; it must be at least 1.")
   tokenizer = tokenizer_of(config)
-  train, held, lines = _read(config, tokenizer)
-  shape = shape_of(train + held)
-  if config.data.packing:
-    shape = packed_shape(train, shape, config.data.packing)
-    train = packed(train, *shape)
-  n = min(n, len(train))
-  loader = Loader(train, batch=n, seed=config.seed, shape=shape)
-  yield Text(lines[0], style="dim")
-  for k, i in enumerate(loader.indices(0)):
+  found, laid = _read(config, tokenizer)
+  n = min(n, sum(len(rows) for rows in laid.train.values()))
+  loader = Loader(
+    laid.train,
+    shares=laid.shares,
+    batch=n,
+    seed=config.seed,
+    shape=laid.shape,
+  )
+  yield Text(found.report[0], style="dim")
+  for k, (part, i) in enumerate(loader.indices(0)):
+    title = f"row {k + 1}" + (f", {part}" if part else "")
     yield Text("")
-    yield show(train[i], tokenizer, f"row {k + 1}", colours=colours)
+    yield show(laid.train[part][i], tokenizer, title, colours=colours)
 
 
 def show(row: Row, tokenizer: Any, title: str, *, colours: bool) -> Text:
@@ -109,82 +112,77 @@ def visible(text: str) -> str:
   )
 
 
-def stats(config: ConfigDict) -> Iterator[Table | Text]:
-  """A table of training and held-out rows, and a line on each source.
+def stats(config: ConfigDict) -> Iterator[rich_table.Table | Text]:
+  """A table of training and held-out rows, part by part, and a line on each.
 
   Raises ValueError where there is no row to train on.
   """
-  t, packing = config.train, config.data.packing
+  t = config.train
   if t.batch < 1:
     raise ValueError(f"train.batch = {t.batch}; it must be at least 1.")
-  train, held, lines = _read(config, tokenizer_of(config))
-  sources = {"train": train} | ({"eval": held} if held else {})
-  shape = shape_of(train + held)
-  cells = {name: _cells(summary(r), shape[0]) for name, r in sources.items()}
-  if packing:
-    shape = packed_shape(train, shape, packing)
-    sources = {name: packed(r, *shape) for name, r in sources.items()}
-    for name, r in sources.items():
-      cells[name]["packed rows"] = f"{len(r):,}"
-      cells[name][f"fill, packed to {shape[0]}"] = _fill(summary(r), shape[0])
-  # Training goes on into the next epoch within a batch, evaluation does not.
-  batches = {"train": f"{len(sources['train']) / t.batch:,.1f}"}
-  if held:
-    batches["eval"] = f"{-(-len(sources['eval']) // t.batch):,}"
-  table = Table("", box=None)
-  for name in sources:
+  found, laid = _read(config, tokenizer_of(config))
+  alone = shape_of([*found.train.values(), *found.held.values()])[0]
+  columns = {}
+  for kind, rows, lying in (
+    ("train", found.train, laid.train),
+    ("eval", found.held, laid.held),
+  ):
+    for part in rows:
+      name = f"{kind}/{part}" if part else kind
+      columns[name] = cells = _cells(rows[part], alone)
+      if config.data.packing:
+        cells["packed rows"] = f"{len(lying[part]):,}"
+        key = f"fill, packed to {laid.shape[0]}"
+        cells[key] = f"{fill(lying[part], laid.shape[0]):.1%}"
+      batches = len(lying[part]) / t.batch
+      if kind == "train":
+        # Training goes on into the next epoch within a batch, evaluation does
+        # not; of a mixture a part has its share of every batch.
+        batches = f"{batches / laid.shares[part]:,.1f}"
+        if part:
+          cells["share of rows drawn"] = f"{found.shares[part]:.1%}"
+      else:
+        batches = f"{-(-len(lying[part]) // t.batch):,}"
+      cells[f"batches of {t.batch} an epoch"] = batches
+  table = rich_table.Table("", box=None)
+  for name in columns:
     table.add_column(name, justify="right")
-    cells[name][f"batches of {t.batch} an epoch"] = batches[name]
-  for key in cells["train"]:
-    table.add_row(key, *(cells[name][key] for name in sources))
+  for key in next(iter(columns.values())):
+    table.add_row(key, *(cells.get(key, "") for cells in columns.values()))
   yield table
   yield Text("")
-  yield from map(Text, lines)
+  yield from map(Text, found.report)
 
 
-def summary(rows: Sequence[Row]) -> Summary:
-  """Counts and lengths of rows, of which there must be one."""
-  lengths = [len(row.tokens) for row in rows]
-  quantiles = np.quantile(
-    lengths, list(QUANTILES.values()), method="inverted_cdf"
-  )
+def summary(rows: Table) -> Summary:
+  """Counts and lengths of rows."""
+  lengths = [0] * len(QUANTILES)
+  if len(rows):
+    lengths = np.quantile(
+      rows.lengths, list(QUANTILES.values()), method="inverted_cdf"
+    )
   return Summary(
     rows=len(rows),
-    tokens=sum(lengths),
-    trained=sum(len(trained(row)) for row in rows),
-    lengths=tuple(int(q) for q in quantiles),
+    tokens=int(rows.lengths.sum()),
+    trained=int(rows.counts.sum()),
+    lengths=tuple(map(int, lengths)),
   )
 
 
-def _cells(s: Summary, length: int) -> dict[str, str]:
+def _cells(rows: Table, length: int) -> dict[str, str]:
+  """The cells of rows, one a row of `length` tokens."""
+  s = summary(rows)
   cells = {
     "rows": f"{s.rows:,}",
     "tokens": f"{s.tokens:,}",
     "trained tokens": f"{s.trained:,}",
-    "share trained": f"{s.trained / s.tokens:.1%}",
+    "share trained": f"{s.trained / max(s.tokens, 1):.1%}",
   }
   cells |= {f"length, {q}": f"{n:,}" for q, n in zip(QUANTILES, s.lengths)}
-  return cells | {f"fill, padded to {length}": _fill(s, length)}
+  return cells | {f"fill, padded to {length}": f"{fill(rows, length):.1%}"}
 
 
-def _fill(s: Summary, length: int) -> str:
-  return f"{s.tokens / (s.rows * length):.1%}"
-
-
-def _read(
-  config: ConfigDict, tokenizer: Any
-) -> tuple[list[Row], list[Row], list[str]]:
-  """Training rows, held-out rows, and a line on each source."""
-  d = config.data
-  template = load_template(d.template or None, tokenizer)
-  train, _, line = rows(d.train, config, tokenizer, template)
-  held, lines = [], [f"train: {line}"]
-  if d.eval.path:
-    held, _, line = rows(d.eval, config, tokenizer, template)
-    lines.append(f"eval: {line}")
-  if not train:
-    raise ValueError(
-      f"No rows are left to train on: {lines[0]}.\n"
-      "Check data.train.path, split and limit, or raise data.max_length."
-    )
-  return train, held, lines
+def _read(config: ConfigDict, tokenizer: Any) -> tuple[Tables, Layout]:
+  """Rows as they are trained on, with the checks of training."""
+  found = tables(config, tokenizer)
+  return found, laid_out(found, config, model_config(config))

@@ -5,7 +5,7 @@ tables in the config say over which axes they lie.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import jax
@@ -179,6 +179,32 @@ def put(tree, sharding: NamedSharding):
     lambda x: jax.make_array_from_callback(x.shape, sharding, lambda i: x[i]),
     tree,
   )
+
+
+def put_rows(make: Callable, size: int, sharding: NamedSharding):
+  """Arrays of `size` rows onto the mesh; each host makes only its own rows.
+
+  make: row numbers, ascending → host arrays of these rows, [rows, ...].
+  sharding: of [size, ...] arrays, split along the rows alone.
+  """
+  rows = local_rows(size, sharding)
+
+  def place(x):
+    def part(index):
+      start, stop, _ = index[0].indices(size)
+      first = int(np.searchsorted(rows, start))
+      return x[first : first + stop - start]
+
+    shape = (size, *x.shape[1:])
+    return jax.make_array_from_callback(shape, sharding, part)
+
+  return jax.tree.map(place, make(rows))
+
+
+def local_rows(size: int, sharding: NamedSharding) -> list[int]:
+  """Which of `size` rows the devices of this host hold."""
+  held = sharding.addressable_devices_indices_map((size,)).values()
+  return sorted({b for (rows,) in held for b in range(*rows.indices(size))})
 
 
 def path_name(path) -> str:

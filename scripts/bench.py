@@ -91,6 +91,7 @@ def sft(a):
 
   from alignjax import build, optim
   from alignjax.data.loader import Loader, shape_of
+  from alignjax.data.rows import Rows
   from alignjax.models.lm import LM
   from alignjax.train import Run
   from alignjax.types import Row
@@ -109,11 +110,17 @@ def sft(a):
     constrain=place.constrain,
   )
   init = jax.jit(lm.init, out_shardings=place.tree(lm.shapes()))
-  rows = [
+  rows = Rows.of(
     Row(x, np.ones_like(x), "bench")
     for x in token_rows(a, a.batch * (a.warmup + a.steps))
-  ]
-  loader = Loader(rows, batch=a.batch, seed=a.seed, shape=shape_of(rows))
+  )
+  loader = Loader(
+    {"": rows},
+    shares={"": 1.0},
+    batch=a.batch,
+    seed=a.seed,
+    shape=shape_of([rows]),
+  )
   run = Run(config, place, lm, build.objectives(config))
   state = run.init(*optim.split(init(jax.random.key(a.seed)), ()))
   base = memory()

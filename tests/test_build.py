@@ -1,11 +1,9 @@
-import json
-
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from alignjax import build
-from alignjax.types import Batch, Row
+from alignjax.types import Batch
 
 
 def small_model(config):
@@ -17,22 +15,6 @@ def small_model(config):
 def alone(tiny):
   """The tiny model on one device, and its placement."""
   return small_model(tiny(mesh=(1, 1, 1)))
-
-
-@pytest.fixture
-def lines(tmp_path):
-  """A function that writes rows to a .jsonl file and returns its path."""
-
-  def write(*rows, name="rows.jsonl"):
-    file = tmp_path / name
-    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return str(file)
-
-  return write
-
-
-def pair(prompt, completion):
-  return {"prompt": prompt, "completion": completion}
 
 
 def message(f, *arguments, kind=ValueError):
@@ -128,73 +110,6 @@ def test_losses_that_do_not_exist_are_refused():
     build.objective, "main", {"name": "sft", "weight": 1.0, "beta": 1}
   )
   assert "takes no options; the config gives beta" in text
-
-
-def test_rows_are_read_tokenised_and_counted(tiny, lines, alone):
-  path = lines(pair("1+1?", "2"), pair("x" * 300, "y"), pair("2+2?", "4"))
-  config = tiny(data__train__path=path, data__train__limit=0, mesh=(1, 1, 1))
-  model, place = alone
-  data = build.data(config, model, place)
-  assert len(data.train.rows) == 2
-  assert data.report[0].endswith(
-    "(train): 2 rows, 1 dropped: longer than 256 tokens"
-  )
-  assert data.train.rows[1].origin.endswith("rows.jsonl:3")
-  batch = data.train[0]
-  assert batch.tokens.shape[0] == 8
-  held = data.heldout[0]
-  assert held.tokens.shape == batch.tokens.shape  # one shape, one compilation
-  assert held.targets.shape == batch.targets.shape
-  text = model.tokenizer.decode(batch.targets[0][batch.completions[0] > 0])
-  assert text in ("2<|im_end|>", "4<|im_end|>")
-
-
-def test_data_that_cannot_be_trained_on_is_refused(
-  tiny, alone, lines, tmp_path
-):
-  def read(*rows, **values):
-    path = lines(*rows) if rows else str(tmp_path / "missing.jsonl")
-    values = dict(data__train__path=path, mesh=(1, 1, 1)) | values
-    config = tiny(**values)
-    build.data(config, alone[0], build.placement(config))
-
-  good = pair("1+1?", "2")
-  text = message(read, kind=FileNotFoundError)
-  assert "missing.jsonl" in text
-  long = pair("x" * 300, "y")
-  text = message(read, long)
-  assert "No rows are left to train on" in text and "1 dropped" in text
-  options = dict(data__too_long="error")
-  text = message(lambda: read(good, long, **options))
-  assert "rows.jsonl:2: 3" in text and "the limit is 256" in text
-  options = dict(data__max_length=1000, data__train__limit=0)
-  text = message(lambda: read(pair("x" * 600, "y"), **options))
-  assert "the model takes 512" in text and "data.max_length=512" in text
-  text = message(lambda: read(good, mesh=(8, 1, 1), train__batch=12))
-  assert "train.batch = 12" in text and "Use a multiple of 8" in text
-  text = message(lambda: read(good, train__accumulate=3))
-  assert "Use a multiple of 3" in text
-
-
-def test_a_tokenizer_of_another_model_is_refused():
-  row = Row(np.array([3, 700]), np.array([0, 1]), "data.jsonl:4")
-  text = message(build.check_vocabulary, [row], 264)
-  assert text.startswith("data.jsonl:4: token 700 is outside")
-  assert "vocabulary of 264" in text
-  build.check_vocabulary([row], 701)
-
-
-def test_prompts_are_the_configs_or_the_first_held_out_ones(tiny, alone):
-  config = tiny(mesh=(1, 1, 1))
-  data = build.data(config, *alone)
-  found = build.prompts(config, data.examples)
-  assert len(found) == 3
-  example = data.examples[0]
-  assert found[0].messages == example.messages[:-1]
-  assert found[0].reference == example.messages[-1]["content"]
-  own = build.prompts(tiny(sample__prompts=("Hello?",)), data.examples)
-  assert own == [build.Prompt(({"role": "user", "content": "Hello?"},), "")]
-  assert build.prompts(tiny(sample__count=0), data.examples) == []
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path):

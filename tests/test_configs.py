@@ -32,10 +32,10 @@ def test_a_config_takes_a_step(name):
   config.mesh = (1, 1, 1)
   place = build.placement(config)
   model = build.model(config, place)
-  data = build.data(config, model, place)
+  data = build.data(config, model.tokenizer, model.lm.config, place)
   run = Run(config, place, model.lm, build.objectives(config))
   state = run.init(*optim.split(model.params, config.optim.frozen))
-  assert build.prompts(config, data.examples)
+  assert build.prompts(config, model.tokenizer, data.template)
   state, metrics = run.train_step(state, run.put(data.train[0]))
   assert int(state.step) == 1 and float(metrics["skipped"]) == 0
   assert 0 < float(metrics["loss"]) < 2 * math.log(264)

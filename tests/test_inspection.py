@@ -4,10 +4,12 @@ import sys
 import numpy as np
 import pytest
 
-from alignjax import cli, inspection
+from alignjax import build, cli, inspection
 from alignjax.data.tokenizer import byte_tokenizer
 from alignjax.models.lm import LM
+from alignjax.models.presets import preset
 from alignjax.types import Row
+from configs import common
 
 
 @pytest.fixture
@@ -79,7 +81,8 @@ def test_without_held_out_rows_there_is_no_column(tiny, files):
     data__train__path=str(files / "train.jsonl"), data__eval__path=""
   )
   found, lines = cells(config)
-  assert found["rows"] == ("4",) and len(lines) == 1
+  assert found["rows"] == ("4",)
+  assert lines[1] == "no held-out rows: data.eval.path is ''"
 
 
 def chat(tmp_path):
@@ -136,15 +139,39 @@ def test_stretches_join_to_the_whole_text():
 
 
 def test_rows_are_those_of_the_first_step(tiny, files):
-  from alignjax.data.loader import Loader
-
-  config = of(tiny, files)
-  tokenizer = byte_tokenizer()
-  train, _, _ = inspection._read(config, tokenizer)
-  loader = Loader(train, batch=2, seed=config.seed, shape=(16, 16))
+  config = of(tiny, files, mesh=(1, 1, 1), train__batch=2)
+  data = build.data(
+    config, byte_tokenizer(), preset("tiny"), build.placement(config)
+  )
   _, *shown = inspection.preview(config, 2, colours=False)
   heads = [t.plain.split("\n")[0] for t in shown if t.plain]
-  assert [h.split(": ")[1] for h in heads] == loader.origins(0)
+  assert [h.split(": ")[1] for h in heads] == data.train.origins(0)
+
+
+def test_parts_of_a_mixture_are_named_and_counted(tiny, files):
+  config = of(tiny, files, train__batch=2)
+  with config.unlocked():
+    config.data.train = common.mixture(
+      short=common.source(str(files / "train.jsonl"), "train", limit=2),
+      long=common.source(str(files / "train.jsonl"), "train[2:]"),
+    )
+  found, lines = cells(config)
+  assert found["rows"] == ("2", "2", "1")
+  assert found["tokens"] == ("20", "8", "4")
+  assert found["share of rows drawn"] == ("50.0%", "50.0%", "")
+  assert found["batches of 2 an epoch"] == ("2.0", "2.0", "1")
+  assert lines[0].startswith("long: ") and lines[1].startswith("short: ")
+  _, *shown = inspection.preview(config, 4, colours=False)
+  heads = [t.plain.split(": ")[0] for t in shown if t.plain]
+  assert sorted(h.split(", ")[1] for h in heads) == ["long"] * 2 + ["short"] * 2
+
+
+def test_what_the_model_does_not_take_is_refused(tiny, files):
+  text = "x" * 600
+  write(files / "train.jsonl", [{"text": text}])
+  config = of(tiny, files, data__max_length=1000)
+  with pytest.raises(ValueError, match="608 tokens and the model takes 512"):
+    list(inspection.stats(config))
 
 
 @pytest.fixture

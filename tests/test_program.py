@@ -56,7 +56,7 @@ def program(tiny):
   alone = tiny(mesh=(1, 1, 1), **SETTINGS)
   place = build.placement(alone)
   model = build.model(alone, place)
-  data = build.data(alone, model, place)
+  data = build.data(alone, model.tokenizer, model.lm.config, place)
   params = jax.device_get(model.params)
   made = {}
 

@@ -1,16 +1,24 @@
-"""Data of a config: rows, loader, held-out batches, fixed prompts."""
+"""Data of a config: parts of a mixture, loader, held-out batches, prompts."""
 
-from typing import NamedTuple
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
+import numpy as np
 from ml_collections import ConfigDict
 
 from alignjax import sharding
-from alignjax.build.models import Model
-from alignjax.data import chat, formats, sources, suite, templates
-from alignjax.data.bad import BadRow, BadRows, Record
-from alignjax.data.loader import Loader, in_order, shape_of
-from alignjax.data.pack import packed, packed_shape
-from alignjax.types import Batch, Row
+from alignjax.build import tokens
+from alignjax.build.parts import given, parts
+from alignjax.build.tokens import Progress, Reading, examples, read
+from alignjax.data import mixture
+from alignjax.data.bad import Record
+from alignjax.data.loader import InOrder, Loader
+from alignjax.data.pack import Layout, fill, layout
+from alignjax.data.rows import Rows
+from alignjax.data.templates import Template, load_template
+from alignjax.models.config import ModelConfig
 
 
 class Prompt(NamedTuple):
@@ -20,73 +28,121 @@ class Prompt(NamedTuple):
   reference: str
 
 
+class Tables(NamedTuple):
+  """Tokenised rows of a config.
+
+  train, held: name of a part → rows; the name is "" where there are no parts.
+  shares: name → its part of the rows of `train` drawn.
+  report: a line on each source.
+  identity: name → digest of what the rows to train on are made from.
+  """
+
+  train: dict[str, Rows]
+  held: dict[str, Rows]
+  shares: dict[str, float]
+  template: Template
+  report: list[str]
+  bad: list[Record]
+  identity: dict[str, str]
+
+
 class Data(NamedTuple):
-  """What a run reads: `train[step]`, held-out batches, and a report."""
+  """What a run reads: `train[step]`, held-out batches, and a report.
+
+  identity: a short text on each thing that decides which rows a step has; a
+    run is continued only where all are the same.
+  """
 
   train: Loader
-  heldout: list[Batch]
-  examples: list
-  template: object
+  heldout: InOrder
+  template: Template
   report: list[str]
   bad: list[Record]  # under data.on_bad_row = quarantine
+  identity: dict[str, str]
 
 
-def rows(
-  spec: ConfigDict,
+def tables(
   config: ConfigDict,
-  tokenizer,
-  template,
-  quarantine: list[Record] | None = None,
-) -> tuple[list[Row], list, str]:
-  """Tokenised rows of a source, their examples, and a line on what was read.
+  tokenizer: Any,
+  *,
+  cache: Path | None = None,
+  progress: Progress | None = None,
+) -> Tables:
+  """Tokenised rows to train on and to hold out.
 
-  quarantine: where given, bad rows are added to it, if the config keeps them.
+  cache: where data.cache does not say: the folder tokenised rows are kept in;
+    None keeps them in memory.
+  progress: called with the name of a source and its rows done so far.
 
-  Raises ValueError (BadRow, under data.on_bad_row = error) for bad rows as the
-  config says.
+  Raises ValueError where no rows are left to train on.
   """
   d = config.data
-  bad = BadRows(d.on_bad_row, d.bad_rows_limit)
-  limit = spec.limit or None
-  if not spec.path:
-    raise ValueError(
-      "data.train.path is empty; give a file, a folder, tfds:NAME or suite."
-    )
-  if spec.path == "suite":
-    raw = suite.rows(spec.split, n=limit)
-    raw = ((row, f"suite[{row['id']}]") for row in raw)
+  template = load_template(d.template or None, tokenizer)
+  folder = Path(d.cache).expanduser() if d.cache else cache
+  reading = Reading(config, tokenizer, template, folder, progress)
+  specs = parts(d.train, "data.train", held=False)
+  found = {
+    name: read(spec, _full("data.train", name), reading)
+    for name, spec in specs.items()
+  }
+  train = {name: source.made.rows for name, source in found.items()}
+  for name, rows in train.items():
+    if not len(rows):
+      raise ValueError(
+        f"No rows are left to train on: {found[name].line}.\n"
+        "Check path, split and limit, or raise data.max_length."
+      )
+  shares = mixture.shares(
+    {name: len(rows) for name, rows in train.items()},
+    {name: spec.weight for name, spec in specs.items()},
+    {name: spec.cap for name, spec in specs.items()},
+  )
+  identity = {
+    _full("data.train", name): source.identity for name, source in found.items()
+  }
+  report = [
+    _told(name, source.line, train[name], shares[name])
+    for name, source in found.items()
+  ]
+  bad = [record for source in found.values() for record in source.made.bad]
+  held = {}
+  if given(d.eval):
+    for name, spec in parts(d.eval, "data.eval", held=True).items():
+      source = read(spec, _full("data.eval", name), reading)
+      held[name] = source.made.rows
+      report.append(_told(name, source.line, held[name], None))
+      bad += source.made.bad
   else:
-    raw = sources.read(spec.path, split=spec.split, limit=limit, on_bad=bad)
-  left, dropped = [], 0
-  for example in formats.examples(raw, spec.format or None, on_bad=bad):
-    try:
-      row = chat.encode(example, tokenizer, template, train_on=d.train_on)
-    except BadRow as e:
-      bad(e)
-      continue
-    kept = chat.fit(row, d.max_length, d.too_long)
-    left += [(piece, example) for piece in kept]
-    if not kept and d.too_long == "truncate":
-      reason = f"nothing to train on is left of it at {d.max_length} tokens"
-      reason += "\nraise data.max_length, or remove the row"
-      raw = example.text or str(list(example.messages))
-      bad(BadRow(example.origin, "nothing left", reason, raw))
-    elif not kept:
-      dropped += 1
-  bad.check(len(left) + dropped)
-  line = f"{spec.path} ({spec.split}): {len(left)} rows"
-  if dropped:
-    line += f", {dropped} dropped: longer than {d.max_length} tokens"
-  if bad.counts:
-    line += f", {bad.counts.total()} bad: {bad.kinds()}"
-  if quarantine is not None:
-    quarantine.extend(bad.kept)
-  return [r for r, _ in left], [e for _, e in left], line
+    report.append("no held-out rows: data.eval.path is ''")
+  return Tables(train, held, shares, template, report, bad, identity)
 
 
-def data(config: ConfigDict, model: Model, place: sharding.Placement) -> Data:
-  """Loader and held-out batches, of one shape."""
-  tokenizer, limit = model.tokenizer, model.lm.config.max_length
+def _full(name: str, part: str) -> str:
+  return f"{name}/{part}" if part else name
+
+
+def _told(name: str, line: str, rows: Rows, share: float | None) -> str:
+  """A line of the report; that of a part says more."""
+  if not name:
+    return line
+  line = f"{name}: {line}, {rows.lengths.sum():,} tokens"
+  return line if share is None else f"{line}, {share:.1%} of the rows drawn"
+
+
+def data(
+  config: ConfigDict,
+  tokenizer: Any,
+  model: ModelConfig,
+  place: sharding.Placement,
+  *,
+  cache: Path | None = None,
+  progress: Progress | None = None,
+) -> Data:
+  """Loader and held-out batches, of one shape.
+
+  model: what it takes, so that data can be read before its weights.
+  cache, progress: as in `tables`.
+  """
   t, d = config.train, config.data
   for name in ("steps", "batch", "accumulate"):
     if t[name] < 1:
@@ -98,56 +154,103 @@ def data(config: ConfigDict, model: Model, place: sharding.Placement) -> Data:
       f"{place.row_multiple} and train.accumulate = {t.accumulate}.\n"
       f"Use a multiple of {multiple}."
     )
-  template = templates.load_template(d.template or None, tokenizer)
-  bad: list[Record] = []
-  train, _, line = rows(d.train, config, tokenizer, template, bad)
-  held, examples, held_line = [], [], "no held-out rows: data.eval.path is ''"
-  if d.eval.path:
-    held, examples, held_line = rows(d.eval, config, tokenizer, template, bad)
-  if not train:
-    raise ValueError(
-      f"No rows are left to train on: {line}.\n"
-      "Check data.train.path, split and limit, or raise data.max_length."
-    )
-  check_vocabulary(train + held, model.lm.config.vocab)
-  report = [line, held_line]
-  shape = shape_of(train + held)
-  if d.packing:
-    shape = packed_shape(train, shape, d.packing)
-    train, held = packed(train, *shape), packed(held, *shape)
-    full = sum(len(row.tokens) for row in train) / (len(train) * shape[0])
-    report.append(f"packed into {len(train)} rows, {full:.0%} full")
-  if shape[0] > limit:
-    raise ValueError(
-      f"Rows are {shape[0]} tokens and the model takes {limit}.\n"
-      f"Set data.max_length={limit} or less."
-    )
+  found = tables(config, tokenizer, cache=cache, progress=progress)
+  laid = laid_out(found, config, model)
+  report = [*found.report, *_packs(laid, d.packing)]
+  identity = {
+    **found.identity,
+    "tokenizer": tokens.of_tokenizer(tokenizer)[:12],
+    "template": tokens.of_template(found.template)[:12],
+    "data.packing": str(d.packing),
+  }
+  if len(found.shares) > 1:
+    identity |= {
+      f"data.share/{name}": f"{share:.6f}"
+      for name, share in found.shares.items()
+    }
+  length, predicted = laid.shape
   return Data(
-    train=Loader(train, batch=t.batch, seed=config.seed, shape=shape),
-    heldout=in_order(held, batch=t.batch, shape=shape),
-    examples=examples,
-    template=template,
-    report=[*report, f"rows are {shape[0]} tokens, {shape[1]} trained"],
-    bad=bad,
+    train=Loader(
+      laid.train,
+      shares=laid.shares,
+      batch=t.batch,
+      seed=config.seed,
+      shape=laid.shape,
+    ),
+    heldout=InOrder(laid.held, batch=t.batch, shape=laid.shape),
+    template=found.template,
+    report=[*report, f"rows are {length} tokens, {predicted} trained"],
+    bad=found.bad,
+    identity=identity,
   )
 
 
-def check_vocabulary(rows: list[Row], vocab: int) -> None:
-  """Raises where a row holds a token the model has no embedding for."""
-  for row in rows:
-    if row.tokens.max() >= vocab:
+def laid_out(
+  found: Tables, config: ConfigDict, model: ModelConfig | None
+) -> Layout:
+  """Rows as they lie in batches, checked against what the model takes.
+
+  model: None where it is not known; then nothing is checked.
+  """
+  laid = layout(found.train, found.held, found.shares, config.data.packing)
+  if model is not None:
+    check_vocabulary([*found.train.values(), *found.held.values()], model.vocab)
+    if laid.shape[0] > model.max_length:
       raise ValueError(
-        f"{row.origin}: token {row.tokens.max()} is outside the model's "
-        f"vocabulary of {vocab}.\nThe tokenizer is not this model's; use the "
-        "one it was made with."
+        f"Rows are {laid.shape[0]} tokens and the model takes "
+        f"{model.max_length}.\nSet data.max_length={model.max_length} or less."
       )
+  return laid
 
 
-def prompts(config: ConfigDict, examples: list) -> list[Prompt]:
-  """The fixed prompts of a run: its own, or the first held-out ones."""
-  s = config.sample
+def _packs(laid: Layout, packing: int) -> list[str]:
+  if not packing:
+    return []
+  return [
+    (f"{name}: " if name else "")
+    + f"packed into {len(rows)} rows, {fill(rows, laid.shape[0]):.0%} full"
+    for name, rows in laid.train.items()
+  ]
+
+
+def check_vocabulary(tables: Sequence[Rows], vocab: int) -> None:
+  """Raises where a row holds a token the model has no embedding for."""
+  for rows in tables:
+    if not len(rows) or rows.largest.max() < vocab:
+      continue
+    first = int(np.argmax(rows.largest >= vocab))
+    raise ValueError(
+      f"{rows.origin(first)}: token {rows.largest[first]} is outside the "
+      f"model's vocabulary of {vocab}.\nThe tokenizer is not this model's; use "
+      "the one it was made with."
+    )
+
+
+def prompts(
+  config: ConfigDict, tokenizer: Any, template: Template
+) -> list[Prompt]:
+  """The fixed prompts of a run: its own, or the first held-out ones.
+
+  They are read from the sources of data.eval, of every part in turn; rows that
+  are bad or too long are passed over, as they are in the held-out batches.
+  """
+  s, d = config.sample, config.data
   if s.prompts:
     turns = [{"role": "user", "content": text} for text in s.prompts]
     return [Prompt((turn,), "") for turn in turns]
-  chats = [e.messages for e in examples if e.messages]
-  return [Prompt(m[:-1], m[-1]["content"]) for m in chats[: s.count]]
+  if not s.count or not given(d.eval):
+    return []
+  reading = Reading(config, tokenizer, template, None, None)
+  found = [
+    examples(spec, lambda bad: None)
+    for spec in parts(d.eval, "data.eval", held=True).values()
+  ]
+  chats = (
+    example.messages
+    for turn in itertools.zip_longest(*found)
+    for example in turn
+    if example is not None and example.messages and reading.keeps(example)
+  )
+  return [
+    Prompt(m[:-1], m[-1]["content"]) for m in itertools.islice(chats, s.count)
+  ]

@@ -1,11 +1,29 @@
 """Batches as a function of (seed, step): tokenised rows, shuffled, padded."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Protocol, runtime_checkable
 
-import grain
 import numpy as np
 
+from alignjax.data.mixture import Order
 from alignjax.types import Batch, Row
+
+
+@runtime_checkable
+class Table(Protocol):
+  """Rows that know their sizes before they are made.
+
+  lengths, counts: int [rows], tokens and trained tokens of each.
+  """
+
+  lengths: np.ndarray
+  counts: np.ndarray
+
+  def __len__(self) -> int: ...
+
+  def __getitem__(self, index: int) -> Row: ...
+
+  def origin(self, index: int) -> str: ...
 
 
 def collate(rows: Sequence[Row], length: int, predicted: int) -> Batch:
@@ -41,10 +59,10 @@ def trained(row: Row) -> np.ndarray:
   return np.flatnonzero(row.completions[1:]) + 1
 
 
-def shape_of(rows: Sequence[Row], multiple: int = 8) -> tuple[int, int]:
+def shape_of(tables: Sequence[Table], multiple: int = 8) -> tuple[int, int]:
   """(length, predicted) that hold every row, rounded up to `multiple`."""
-  longest = max(len(row.tokens) for row in rows)
-  most = max(len(trained(row)) for row in rows)
+  longest = max(int(t.lengths.max(initial=0)) for t in tables)
+  most = max(int(t.counts.max(initial=0)) for t in tables)
   up = lambda n: -(-n // multiple) * multiple  # noqa: E731
   return up(longest), up(most)
 
@@ -52,55 +70,84 @@ def shape_of(rows: Sequence[Row], multiple: int = 8) -> tuple[int, int]:
 class Loader:
   """An endless sequence of batches: `loader[step]` depends on nothing else.
 
-  Every epoch is a new permutation by (seed, epoch); batches cross epoch
-  borders, so each row is seen once an epoch whatever the batch size.
+  parts: name → rows. A single one may be called "".
+  shares: name → its part of the rows drawn; they sum to 1.
+
+  Every epoch of a part is a new permutation by (seed, name, epoch); batches
+  cross epoch borders, so each row is seen once an epoch whatever the batch
+  size.
   """
 
   def __init__(
     self,
-    rows: Sequence[Row],
+    parts: Mapping[str, Table],
     *,
+    shares: Mapping[str, float],
     batch: int,
     seed: int,
     shape: tuple[int, int],
   ):
-    for row in rows:
-      if not len(trained(row)):
+    for table in parts.values():
+      if not table.counts.all():
+        origin = table.origin(int(np.argmin(table.counts)))
         raise ValueError(
-          f"{row.origin}: no trained token.\nEvery row needs at least one "
+          f"{origin}: no trained token.\nEvery row needs at least one "
           "token of loss; check data.train_on and the row's completion."
         )
-    self.rows, self.batch, self.shape = rows, batch, shape
-    self._order = (
-      grain.MapDataset.source(range(len(rows)))
-      .seed(seed)
-      .shuffle()
-      .repeat(None)
-    )
+    self.parts, self.size, self.shape = parts, batch, shape
+    self._order = Order({k: len(t) for k, t in parts.items()}, shares, seed)
 
-  def indices(self, step: int) -> list[int]:
-    """Which rows make the batch of a step."""
-    start = step * self.batch
-    return [int(self._order[i]) for i in range(start, start + self.batch)]
+  def indices(self, step: int) -> list[tuple[str, int]]:
+    """(part, row) of each row of a step's batch."""
+    start = step * self.size
+    return [self._order[i] for i in range(start, start + self.size)]
 
   def origins(self, step: int) -> list[str]:
     """Where the rows of a step came from."""
-    return [self.rows[i].origin for i in self.indices(step)]
+    return [self.parts[part].origin(i) for part, i in self.indices(step)]
 
-  def epoch(self, step: int) -> float:
-    """Passes over the data finished before a step."""
-    return step * self.batch / len(self.rows)
+  def epochs(self, step: int) -> dict[str, float]:
+    """Passes over the rows before a step: `epoch`, or `epoch/PART` of each."""
+    found = self._order.epochs(step * self.size)
+    if len(found) == 1:
+      return {"epoch": found.popitem()[1]}
+    return {f"epoch/{name}": found[name] for name in self.parts}
+
+  def batch(self, step: int, rows: Sequence[int]) -> Batch:
+    """Some rows of a step's batch: those a host has devices for."""
+    indices = self.indices(step)
+    chosen = [indices[b] for b in rows]
+    return collate([self.parts[p][i] for p, i in chosen], *self.shape)
 
   def __getitem__(self, step: int) -> Batch:
-    return collate([self.rows[i] for i in self.indices(step)], *self.shape)
+    return self.batch(step, range(self.size))
 
 
-def in_order(
-  rows: Sequence[Row], *, batch: int, shape: tuple[int, int]
-) -> list[Batch]:
+class InOrder(Sequence[Batch]):
   """All rows once, in order; the last batch is filled up with empty rows."""
-  none = np.zeros(0, np.int32)
-  rows = list(rows) + [Row(none, none, "padding")] * (-len(rows) % batch)
-  return [
-    collate(rows[i : i + batch], *shape) for i in range(0, len(rows), batch)
-  ]
+
+  def __init__(
+    self, parts: Mapping[str, Table], *, batch: int, shape: tuple[int, int]
+  ):
+    self.parts, self.size, self.shape = parts, batch, shape
+    self._rows = [(name, i) for name, t in parts.items() for i in range(len(t))]
+
+  def __len__(self) -> int:
+    return -(-len(self._rows) // self.size)
+
+  def batch(self, step: int, rows: Sequence[int]) -> Batch:
+    """Some rows of a batch."""
+    none = np.zeros(0, np.int32)
+    found = []
+    for n in (step * self.size + b for b in rows):
+      if n < len(self._rows):
+        part, i = self._rows[n]
+        found.append(self.parts[part][i])
+      else:
+        found.append(Row(none, none, "padding"))
+    return collate(found, *self.shape)
+
+  def __getitem__(self, step: int) -> Batch:
+    if not 0 <= step < len(self):
+      raise IndexError(f"batch {step} of {len(self)}")
+    return self.batch(step, range(self.size))

@@ -129,6 +129,7 @@ class Template(NamedTuple):
   bos: put the tokenizer's beginning token first, where the tokenizer does so by
     default (only for `plain`: a chat template writes its own).
   end: text of the token that ends an assistant turn, None if there is none.
+  source: its Jinja text, which a cache of rows is looked up by.
   """
 
   name: str
@@ -136,6 +137,7 @@ class Template(NamedTuple):
   tokens: Mapping[str, str]
   bos: bool
   end: str | None
+  source: str
 
 
 class _Generation(jinja2.ext.Extension):
@@ -188,7 +190,7 @@ def load_template(name: str | None, tokenizer: Any) -> Template:
       f"chat template {called}, line {e.lineno}: {e.message}"
     ) from e
   tokens = dict(tokenizer.special_tokens_map)
-  template = Template(called, jinja, tokens, name == "plain", None)
+  template = Template(called, jinja, tokens, name == "plain", None, source)
   return template._replace(end=_end_token(tokenizer, template))
 
 

@@ -31,7 +31,13 @@ def train(config: ConfigDict, workdir: Path, *, profile: bool = False) -> Path:
   place = build.placement(config)
   objectives = build.objectives(config)
   model = build.model(config, place)
-  data = build.data(config, model, place)
+  data = build.data(
+    config,
+    model.tokenizer,
+    model.lm.config,
+    place,
+    cache=workdir / "data",
+  )
   run = Run(config, place, model.lm, objectives)
   params, frozen = optim.split(model.params, config.optim.frozen)
   tokenizer = model.tokenizer
@@ -49,7 +55,7 @@ def train(config: ConfigDict, workdir: Path, *, profile: bool = False) -> Path:
   record = {
     "train.batch": config.train.batch,
     "seed": config.seed,
-    "rows": len(data.train.rows),
+    "rows": sum(map(len, data.train.parts.values())),
   }
   if config.optim.schedule != "constant":  # a constant one may be prolonged
     record["train.steps"] = config.train.steps
@@ -87,7 +93,7 @@ def train(config: ConfigDict, workdir: Path, *, profile: bool = False) -> Path:
     if first:
       log.message(f"continuing after step {first}")
     generate = build.generator(config, run.lm, tokenizer, data.template, place)
-    prompts = build.prompts(config, data.examples)
+    prompts = build.prompts(config, tokenizer, data.template)
     loop = Loop(run, data, log, checkpoints, record, generate, prompts)
     loop(state, first, workdir / "profile" if profile else None)
   return write_report(workdir)

@@ -63,7 +63,7 @@ class Loop:
         f"Last checkpoint: {max(self.checkpoints.steps(), default=None)}. "
         "Lower optim.lr, or look at these rows."
       )
-    metrics["epoch"] = self.data.train.epoch(done)
+    metrics |= self.data.train.epochs(done)
     metrics["tokens_per_s"] = metrics["tokens"] / seconds
     metrics["step_s"] = seconds
     self.log.write(done, metrics)

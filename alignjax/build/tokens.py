@@ -1,0 +1,249 @@
+"""Tokenised rows of a config's sources: read once, kept in a cache, the same on
+every host."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import pyarrow as pa
+from jax.experimental import multihost_utils
+from ml_collections import ConfigDict
+
+from alignjax.data import cache, formats, sources, suite
+from alignjax.data.bad import BadRow, BadRows
+from alignjax.data.cache import Made
+from alignjax.data.rows import SCHEMA, Rows
+from alignjax.data.templates import Template
+from alignjax.data.tokenise import Rules, encode, tokenise
+from alignjax.types import Example
+
+Progress = Callable[[str, int], None]  # (name of a source, rows done so far)
+
+
+class Source(NamedTuple):
+  """A source's rows, a line on what was read, and what made them.
+
+  identity: a digest of content and limits; where it lies does not count.
+  """
+
+  made: Made
+  line: str
+  identity: str
+
+
+class Reading(NamedTuple):
+  """What all sources of a config are read with."""
+
+  config: ConfigDict
+  tokenizer: Any
+  template: Template
+  folder: Path | None  # of the cache; None keeps rows in memory
+  progress: Progress | None
+
+  @property
+  def rules(self) -> Rules:
+    d = self.config.data
+    return Rules(d.train_on, d.max_length, d.too_long)
+
+  def keeps(self, example: Example) -> bool:
+    """Whether an example is neither bad nor too long."""
+    chunk = encode([example], self.tokenizer, self.template, self.rules)
+    return chunk.rows.num_rows > 0
+
+
+def read(spec: ConfigDict, name: str, reading: Reading) -> Source:
+  """The tokenised rows of one source, `name` in the config.
+
+  Raises ValueError for bad rows as the config says, and for a stale cache.
+  """
+  d = reading.config.data
+  if not spec.path and not spec.reader:
+    raise ValueError(
+      f"{name}.path is empty; give a file, a folder, tfds:NAME or suite."
+    )
+  bad = BadRows(d.on_bad_row, d.bad_rows_limit)  # wrong ones are refused now
+
+  def make() -> tuple[Made, dict]:
+    made_from = describe(spec, reading)
+    if reading.folder is None:
+      return _in_memory(spec, name, reading), made_from
+    return _kept(made_from, spec, name, reading), made_from
+
+  made, made_from = _on_every_host(name, make)
+  counts = made.counts
+  bad.counts.update(counts["bad"])
+  bad.first = counts["first"]
+  bad.check(counts["read"] - bad.counts.total())
+  same = {
+    "content": [file[1:] for file in made_from["content"]],
+    "source": made_from["source"] | {"path": ""},
+    "limits": made_from["limits"],
+  }
+  return Source(made, _line(spec, made, bad, d), cache.digest(same)[:12])
+
+
+def describe(spec: ConfigDict, reading: Reading) -> dict[str, Any]:
+  """What the rows of a source are made from, as plain values.
+
+  All of its files are read, to be hashed.
+  """
+  keys = ("path", "split", "limit", "format", "reader")
+  if spec.path == "suite" and not spec.reader:
+    rows = suite.rows(spec.split, n=spec.limit or None)
+    content = [["suite", len(rows), cache.digest(rows)]]
+  else:
+    found = sources.files(
+      spec.path, split=spec.split, reader=spec.reader or None
+    )
+    content = cache.fingerprint(found)
+  return {
+    "version": cache.VERSION,
+    "source": {key: spec[key] for key in keys},
+    "tokenizer": of_tokenizer(reading.tokenizer),
+    "template": of_template(reading.template),
+    "limits": reading.rules._asdict(),
+    "on_bad_row": reading.config.data.on_bad_row,
+    "content": content,
+  }
+
+
+def of_tokenizer(tokenizer: Any) -> str:
+  """A digest of what a tokenizer does."""
+  return cache.digest(
+    [tokenizer.backend_tokenizer.to_str(), tokenizer.special_tokens_map]
+  )
+
+
+def of_template(template: Template) -> str:
+  """A digest of what a template writes."""
+  return cache.digest([template.source, template.bos])
+
+
+def _line(spec: ConfigDict, made: Made, bad: BadRows, d: ConfigDict) -> str:
+  counts = made.counts
+  line = f"{spec.path or spec.reader} ({spec.split}): {counts['rows']} rows"
+  if counts["dropped"]:
+    line += f", {counts['dropped']} dropped: longer than {d.max_length} tokens"
+  if counts["split"]:
+    line += f", {counts['split']} split: longer than {d.max_length} tokens"
+  if bad.counts:
+    line += f", {bad.counts.total()} bad: {bad.kinds()}"
+  return line
+
+
+def examples(
+  spec: ConfigDict, on_bad: Callable[[BadRow], None]
+) -> Iterator[Example]:
+  """The examples of a source, from its files."""
+  limit = spec.limit or None
+  if spec.path == "suite" and not spec.reader:
+    rows = suite.rows(spec.split, n=limit)
+    raw = ((row, f"suite[{row['id']}]") for row in rows)
+  else:
+    raw = sources.read(
+      spec.path,
+      split=spec.split,
+      limit=limit,
+      on_bad=on_bad,
+      reader=spec.reader or None,
+    )
+  return formats.examples(raw, spec.format or None, on_bad=on_bad)
+
+
+def _items(spec: ConfigDict) -> Iterator[Example | BadRow]:
+  """Examples and bad rows, in the order they stand in."""
+  bad: list[BadRow] = []
+  for example in examples(spec, bad.append):
+    yield from bad
+    bad.clear()
+    yield example
+  yield from bad
+
+
+def _batches(
+  spec: ConfigDict, name: str, reading: Reading, counts: dict, bad: BadRows
+) -> Iterator[pa.RecordBatch]:
+  """Tokenised rows; what is read is added to `counts` and `bad`."""
+  counts |= {"read": 0, "rows": 0, "dropped": 0, "split": 0}
+  chunks = tokenise(
+    _items(spec),
+    reading.tokenizer,
+    reading.template,
+    reading.rules,
+    workers=reading.config.data.workers,
+  )
+  with contextlib.closing(chunks):
+    for chunk in chunks:
+      for record in chunk.bad:
+        bad(BadRow(*record))
+      counts["read"] += chunk.read
+      counts["rows"] += chunk.rows.num_rows
+      counts["dropped"] += chunk.dropped
+      counts["split"] += chunk.split
+      if reading.progress is not None:
+        reading.progress(name, counts["read"])
+      yield chunk.rows
+  counts |= {"bad": dict(bad.counts), "first": bad.first}
+
+
+def _in_memory(spec: ConfigDict, name: str, reading: Reading) -> Made:
+  d, counts = reading.config.data, {}
+  bad = BadRows(d.on_bad_row, d.bad_rows_limit)
+  batches = list(_batches(spec, name, reading, counts, bad))
+  table = pa.Table.from_batches(batches, SCHEMA)
+  return Made(Rows(table), counts, bad.kept, "")
+
+
+def _kept(
+  made_from: Mapping[str, Any], spec: ConfigDict, name: str, reading: Reading
+) -> Made:
+  """The rows of an entry of the cache, which is made where it is not there."""
+  entry = cache.place(Path(reading.folder), made_from)
+  found = cache.find(entry, made_from)
+  if found is not None:
+    return found
+  d, counts = reading.config.data, {}
+  bad = BadRows(d.on_bad_row, d.bad_rows_limit)
+  with cache.Writer(entry) as writer:
+    for batch in _batches(spec, name, reading, counts, bad):
+      writer.write(batch)
+    writer.finish(made_from, counts, bad.kept)
+  found = cache.find(entry, made_from)
+  assert found is not None
+  return found
+
+
+def _on_every_host(name: str, make: Callable[[], tuple[Made, dict]]):
+  """What `make` gives, first on host 0: the others then open what it has made,
+  or make their own where they do not see its disk. All must hold equal rows.
+
+  A host that fails says so to the others, which would wait for it otherwise.
+  """
+  if jax.process_count() == 1:
+    return make()
+  error, found = None, None
+  for turn in (jax.process_index() == 0, jax.process_index() > 0):
+    if turn:
+      try:
+        found = make()
+      except Exception as e:  # raised below, when all hosts know of it
+        error = e
+    digest = bytes(32) if found is None else bytes.fromhex(found[0].digest)
+    every = multihost_utils.process_allgather(np.frombuffer(digest, np.uint8))
+    if error is not None:
+      raise error
+    if not every[0].any():
+      raise RuntimeError(f"{name}: host 0 failed to read it; see its message.")
+  failed = [i for i, other in enumerate(every) if not other.any()]
+  if failed:
+    raise RuntimeError(f"{name}: hosts {failed} failed to read it; see theirs.")
+  other = [i for i, x in enumerate(every) if not np.array_equal(x, every[0])]
+  if other:
+    raise ValueError(
+      f"{name}: hosts {other} hold other rows than host 0.\n"
+      "Their source files differ: copy them again, or share data.cache."
+    )
+  return found

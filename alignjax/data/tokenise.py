@@ -1,0 +1,179 @@
+"""Rows of a source as tokens, in this process or in several.
+
+What is done to a row does not depend on how many processes share the work, and
+its results come in the order of the source.
+"""
+
+import itertools
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import wait
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+from alignjax.data import chat
+from alignjax.data.bad import BadRow, Record
+from alignjax.data.rows import record_batch
+from alignjax.data.templates import Template, load_template
+from alignjax.types import Example
+
+CHUNK = 256  # rows a task
+# Rows that are cheaper to tokenise here: starting a process takes about as long
+# as this many rows do.
+ALONE = 8192
+
+
+class Rules(NamedTuple):
+  """How rows become tokens; the fields are keys of `config.data`."""
+
+  train_on: str
+  max_length: int
+  too_long: str
+
+
+class Chunk(NamedTuple):
+  """What some rows of a source became.
+
+  read: rows there were. dropped, split: how many of them were dropped or split
+  for their length.
+  """
+
+  rows: pa.RecordBatch
+  bad: list[Record]
+  read: int
+  dropped: int
+  split: int
+
+
+def tokenise(
+  items: Iterable[Example | BadRow],
+  tokenizer: Any,
+  template: Template,
+  rules: Rules,
+  *,
+  workers: int,
+) -> Iterator[Chunk]:
+  """Chunks of a source, in its order.
+
+  items: examples, and rows that were found bad before, which pass through.
+  workers: processes; 0 is one a core for what is left after `ALONE` rows. Two
+    chunks a process are on their way at a time, so memory stays bounded.
+
+  Raises ValueError where config or tokenizer are at fault; a bad row is in
+  `Chunk.bad`.
+  """
+  if workers < 0:
+    raise ValueError(
+      f"data.workers = {workers}; it is a number of processes, 0 = one a core."
+    )
+  items = iter(items)
+  chunks = iter(lambda: list(itertools.islice(items, CHUNK)), [])
+  alone = 0 if workers else ALONE // CHUNK
+  workers = workers or cores()
+  for chunk in itertools.islice(chunks, None if workers == 1 else alone):
+    yield encode(chunk, tokenizer, template, rules)
+  first = next(chunks, None)
+  if first is not None:
+    chunks = itertools.chain([first], chunks)
+    yield from _spread(chunks, tokenizer, template, rules, workers)
+
+
+def encode(
+  items: list[Example | BadRow],
+  tokenizer: Any,
+  template: Template,
+  rules: Rules,
+) -> Chunk:
+  """One chunk."""
+  rows, bad, dropped, split = [], [], 0, 0
+  for item in items:
+    try:
+      if isinstance(item, BadRow):
+        raise item
+      row = chat.encode(item, tokenizer, template, train_on=rules.train_on)
+      kept = chat.fit(row, rules.max_length, rules.too_long)
+      if not kept and rules.too_long == "truncate":
+        reason = f"nothing to train on is left of it at {rules.max_length} "
+        reason += "tokens\nraise data.max_length, or remove the row"
+        raw = item.text or str(list(item.messages))
+        raise BadRow(item.origin, "nothing left", reason, raw)
+    except BadRow as e:
+      bad.append(Record(e.origin, e.kind, e.reason, e.raw))
+      continue
+    dropped += not kept
+    split += len(kept) > 1
+    rows += kept
+  return Chunk(record_batch(rows), bad, len(items), dropped, split)
+
+
+def cores() -> int:
+  """Cores this process may use."""
+  if hasattr(os, "sched_getaffinity"):
+    return len(os.sched_getaffinity(0))
+  return os.cpu_count() or 1
+
+
+def _spread(
+  chunks: Iterable[list], tokenizer, template, rules, workers: int
+) -> Iterator[Chunk]:
+  """Chunks encoded by processes, each started anew: a fork of a process that
+  runs JAX may hang."""
+  pool = ProcessPoolExecutor(
+    workers,
+    multiprocessing.get_context("spawn"),
+    _start,
+    (tokenizer, template.name, rules),
+  )
+  waiting = deque()
+  try:
+    for chunk in chunks:
+      # An exception does not survive the way to another process as it is.
+      packed = [
+        Record(i.origin, i.kind, i.reason, i.raw)
+        if isinstance(i, BadRow)
+        else i
+        for i in chunk
+      ]
+      waiting.append(pool.submit(_work, packed))
+      if len(waiting) > 2 * workers:
+        yield waiting.popleft().result()
+    while waiting:
+      yield waiting.popleft().result()
+  except BrokenProcessPool as error:
+    raise RuntimeError(
+      "A process that tokenises died, for want of memory perhaps.\n"
+      "Set data.workers=1, or to fewer than the cores."
+    ) from error
+  finally:
+    pool.shutdown(wait=True, cancel_futures=True)
+
+
+# What a worker process keeps between its tasks; empty in any other process.
+_kept: list = []
+
+
+def _start(tokenizer, template: str, rules: Rules) -> None:
+  """Prepares a worker: its template is compiled, as that cannot be sent."""
+  signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends the pool
+  threading.Thread(target=_end_with_parent, daemon=True).start()
+  name = None if template == "tokenizer" else template
+  _kept[:] = tokenizer, load_template(name, tokenizer), rules
+
+
+def _end_with_parent() -> None:
+  """A worker whose parent was killed would wait for work for ever."""
+  wait([multiprocessing.parent_process().sentinel])
+  os._exit(1)
+
+
+def _work(items: list) -> Chunk:
+  return encode(
+    [BadRow(*i) if isinstance(i, Record) else i for i in items], *_kept
+  )
