@@ -98,8 +98,8 @@ class Conversation:
     if start is None or end is None or not self._says(turn, start, end):
       raise Unfit(
         "span not found",
-        f"the chat template {self.template.name} rewrites turn {turn} or leaves "
-        "some of it out, so what to train on cannot be found in its text\n"
+        f"the chat template {self.template.name} rewrites turn {turn}, or "
+        "leaves some of it out, so what to train on cannot be found\n"
         "choose another template, or train on the last turn only",
       )
     close, after = self.template.end, self.full[end:].lstrip()
