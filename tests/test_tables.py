@@ -177,6 +177,34 @@ def test_two_columns_of_one_name_are_refused(tmp_path, name):
     rows(path)
 
 
+def test_a_stream_cut_between_batches_is_not_a_short_one(tmp_path):
+  path = tmp_path / "a.arrow"
+  write_stream(table([b"a", b"b"]), path, size=1)
+  whole = path.read_bytes()
+  path.write_bytes(whole[:-8])
+  with pytest.raises(ValueError, match="a.arrow: .* the stream ends early"):
+    rows(path)
+  mark = b"\xff\xff\xff\xff"  # of the schema, each batch and the end
+  second = -len(whole.split(mark, 3)[3]) + len(whole)
+  path.write_bytes(whole[:second] + b"\0\0\0\0" + whole[second + 4 :])
+  with pytest.raises(ValueError, match=f"the stream ends at {second + 4:,}"):
+    rows(path)
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_damage_is_no_crash(tmp_path, name):
+  # Offsets of text that lead out of the file, say: pyarrow follows them.
+  path = tmp_path / name
+  FORMS[name](table([b"some text"] * 20), path)
+  whole = path.read_bytes()
+  for at in range(0, len(whole), 7):
+    path.write_bytes(whole[:at] + b"\x7f" * 4 + whole[at + 4 :])
+    try:
+      list(read(str(path), on_bad=lambda bad: None))
+    except ValueError as e:
+      assert name in str(e)
+
+
 def test_a_stream_goes_on_over_its_batches(tmp_path):
   path = tmp_path / "a.arrow"
   write_stream(table([b"%d" % i for i in range(10)]), path, size=3)

@@ -11,6 +11,7 @@ from alignjax.data.bad import BadRow
 from alignjax.data.lines import Item
 
 _BATCH = 1024  # rows of a Parquet file held at once
+_END = b"\xff\xff\xff\xff\0\0\0\0"  # of an Arrow stream
 
 
 def read_csv(file: Path) -> Iterator[Item]:
@@ -165,8 +166,12 @@ def read_arrow(file: Path) -> Iterator[Item]:
       pyarrow.memory_map(str(file)) as source,
       pyarrow.ipc.open_stream(source) as batches,
     ):
+      if source.read_at(8, max(0, source.size() - 8)) != _END:
+        raise pyarrow.ArrowInvalid("the stream ends early")
       _check_names(batches.schema.names, str(file))
       yield from _batches(batches, file)
+      if source.tell() != source.size():
+        raise pyarrow.ArrowInvalid(f"the stream ends at {source.tell():,}")
 
 
 @contextlib.contextmanager
@@ -195,9 +200,22 @@ def _batches(batches: Iterable, file: Path) -> Iterator[Item]:
 
 def _listed(batch) -> list:
   """The rows of a batch; the error in place of a row that is no text."""
+  for column in batch.columns:
+    _check_column(column)
   try:
     return batch.to_pylist()
   except UnicodeDecodeError as e:
     if len(batch) == 1:
       return [e]
     return [_listed(batch.slice(i, 1))[0] for i in range(len(batch))]
+
+
+def _check_column(column) -> None:
+  """Raises where a damaged file would lead out of the memory it was read to."""
+  import pyarrow
+
+  try:
+    column.validate(full=True)
+  except pyarrow.ArrowInvalid as e:
+    if "UTF8" not in str(e):  # which is told row by row
+      raise
