@@ -13,7 +13,8 @@ from pathlib import Path
 USAGE = """usage: alignjax COMMAND [options]
 
   train     --config FILE[:words] --workdir DIR [--config.KEY=VALUE ...]
-            [--profile]       train; the same command continues a run
+            [--profile] [--resume=weights-only|fresh-optimizer]
+                              train; the same command continues a run
   data      preview | stats --config FILE[:words] [--n 3]
             [--config.KEY=VALUE ...]           look at what is trained on
   generate  --model PATH --prompt TEXT ...     answer prompts
@@ -27,7 +28,10 @@ ERROR_LINES = 5
 
 
 def main(argv: list[str] | None = None) -> int:
-  """Runs one command; returns the exit status (0, 1 error, 2 usage)."""
+  """Runs one command; returns the exit status (0, 1 error, 2 usage).
+
+  A training run that was told to stop raises SystemExit with status 75.
+  """
   argv = list(sys.argv[1:] if argv is None else argv)
   debug = "--debug" in argv
   argv = [a for a in argv if a != "--debug"]
@@ -73,21 +77,25 @@ def train(argv: list[str]) -> None:
   if "--help" in argv or "-h" in argv:
     print(
       "usage: alignjax train --config FILE[:words] --workdir DIR "
-      "[--config.KEY=VALUE ...] [--profile] [--debug]\n\n"
+      "[--config.KEY=VALUE ...] [--profile] [--resume=MODE] [--debug]\n\n"
       "Trains as the config says. The folder keeps config, metrics, samples,\n"
-      "checkpoints and report.html; the same command continues a run."
+      "checkpoints and report.html; the same command continues a run.\n"
+      "--resume=weights-only: the weights of the folder's run, from step 0.\n"
+      "--resume=fresh-optimizer: its weights and place, new moments.\n"
+      "Exit status: 0 done, 1 error, 2 usage, 75 stopped by SIGTERM or SIGINT\n"
+      "and saved (the same command goes on), 130 or 143 at the second signal."
     )
     return
   from alignjax.options import read
 
-  config, values = read("train", argv, workdir="", profile=False)
+  config, values = read("train", argv, workdir="", profile=False, resume="")
   if not values["workdir"]:
     raise ValueError("train needs --workdir DIR, the folder of the run.")
   quiet()
   from alignjax.train import train as run
 
-  report = run(config, Path(values["workdir"]), profile=values["profile"])
-  print(report)
+  workdir = Path(values.pop("workdir"))
+  print(run(config, workdir, **values))
 
 
 def data(argv: list[str]) -> None:

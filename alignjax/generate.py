@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import jax
+from jax.experimental import multihost_utils
 
 from alignjax.data import chat
 from alignjax.data.templates import Template, stop_ids
@@ -11,6 +12,13 @@ from alignjax.models.lm import LM, Params
 from alignjax.sample import make_sampler, prompts_of
 
 Messages = Sequence[Mapping]
+
+
+def fetched(tree):
+  """Device arrays as numpy, whole on every host."""
+  if jax.process_count() == 1:
+    return jax.device_get(tree)
+  return multihost_utils.process_allgather(tree, tiled=True)
 
 
 class Completion(NamedTuple):
@@ -76,7 +84,7 @@ def make_generator(
       )
     multiple = 64 if longest + 63 <= limit else 1
     prompts = prompts_of(ids, samples=samples, multiple=multiple, rows=rows)
-    out = jax.device_get(sampler(params, prompts, jax.random.key(seed)))
+    out = fetched(sampler(params, prompts, jax.random.key(seed)))
 
     def completion(i):
       n = int(out.lengths[i])

@@ -12,7 +12,7 @@ from alignjax.data.gguf import tokenizer_from_gguf
 from alignjax.data.tokenizer import load_tokenizer, save_tokenizer
 from alignjax.models.config import ModelConfig
 from alignjax.models.families import config_from_hf
-from alignjax.models.gguf_io import load_gguf
+from alignjax.models.gguf_io import gguf_config, load_gguf
 from alignjax.models.lm import LM
 from alignjax.models.weights import (
   Place,
@@ -30,14 +30,9 @@ TOKENIZER = (
   "merges.txt",
   "chat_template.*",
 )
+OUTLINE = ("config.json", "generation_config.json", *TOKENIZER)
 # All that is fetched from the hub: no pickles, no code.
-WANTED = (
-  "config.json",
-  "generation_config.json",
-  "model*.safetensors",
-  "model.safetensors.index.json",
-  *TOKENIZER,
-)
+WANTED = (*OUTLINE, "model*.safetensors", "model.safetensors.index.json")
 HUB_NAME = r"[\w-][\w.-]*(/[\w-][\w.-]*)?"
 
 
@@ -69,6 +64,17 @@ def load(
     params = load_safetensors(found, config, place, dtype)
   check_tokenizer(tokenizer, config, path)
   return LM(config, dtype=dtype), params, tokenizer
+
+
+def outline(
+  path: str | Path, revision: str | None = None
+) -> tuple[ModelConfig, Any]:
+  """(config, tokenizer) of a model, as in `load`; no weights are fetched."""
+  found = locate(path, revision, OUTLINE)
+  config = gguf_config(found) if found.is_file() else read_config(found)
+  tokenizer = tokenizer_of(found)
+  check_tokenizer(tokenizer, config, path)
+  return config, tokenizer
 
 
 def tokenizer_of(path: str | Path, revision: str | None = None) -> Any:

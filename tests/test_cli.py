@@ -206,8 +206,8 @@ def test_what_nobody_meant_says_its_kind(run, monkeypatch):
 def test_overrides_reach_the_config(run, monkeypatch, tmp_path):
   seen = {}
 
-  def train(config, workdir, *, profile):
-    seen.update(config=config, workdir=workdir, profile=profile)
+  def train(config, workdir, *, profile, resume):
+    seen.update(config=config, workdir=workdir, profile=profile, resume=resume)
     return workdir / "report.html"
 
   monkeypatch.setattr(train_file, "train", train)
@@ -221,6 +221,7 @@ def test_overrides_reach_the_config(run, monkeypatch, tmp_path):
     "7",
     "--config.log.tensorboard=false",
     "--profile",
+    "--resume=weights-only",
   )
   assert status == 0 and out.strip() == str(tmp_path / "report.html")
   config = seen["config"]
@@ -228,6 +229,7 @@ def test_overrides_reach_the_config(run, monkeypatch, tmp_path):
   assert config.train.steps == 7 and config.log.tensorboard is False
   assert config.sharding.activations["key"][2] is None
   assert seen["profile"] is True and seen["workdir"] == tmp_path
+  assert seen["resume"] == "weights-only"
   assert config.is_locked
 
 

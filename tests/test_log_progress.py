@@ -58,3 +58,30 @@ def test_a_terminal_gets_a_bar_and_messages_above_it(tmp_path, monkeypatch):
   drawn = stream.getvalue()
   assert "step 20/20" in drawn and "loss 1.0000" in drawn and "\x1b[" in drawn
   assert "[bold]read as it is[/bold]" in drawn
+
+
+def test_rows_are_counted_in_lines_off_a_terminal(monkeypatch):
+  clock = iter([100.0, 102.0, 106.0, 106.0, 107.0, 120.0, 120.0])
+  monkeypatch.setattr(progress_file.time, "monotonic", lambda: next(clock))
+  stream = io.StringIO()
+  with progress_file.Counting(stream, "tokenising") as count:
+    count("data.train", 10)  # too soon
+    count("data.train", 12000)
+    count("data.eval", 3)  # too soon
+    count("data.eval", 9)
+  assert stream.getvalue().splitlines() == [
+    "tokenising data.train: 12,000 rows",
+    "tokenising data.eval: 9 rows",
+  ]
+
+
+def test_rows_are_counted_on_a_terminal():
+  class Terminal(io.StringIO):
+    def isatty(self):
+      return True
+
+  stream = Terminal()
+  with progress_file.Counting(stream, "tokenising") as count:
+    count("data.train", 1234)
+  assert "tokenising data.train" in stream.getvalue()
+  assert "1,234 rows" in stream.getvalue()

@@ -4,19 +4,20 @@ import contextlib
 import dataclasses
 import json
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import jax
 from ml_collections import ConfigDict
 
-from alignjax import optim, sharding
+from alignjax import optim, pretrained, sharding
 from alignjax.checkpoint import Checkpoints
 from alignjax.data.tokenizer import byte_tokenizer
 from alignjax.generate import make_generator
+from alignjax.models.config import ModelConfig
 from alignjax.models.lm import LM
 from alignjax.models.presets import preset
-from alignjax.pretrained import load, tokenizer_of
 
 
 class Model(NamedTuple):
@@ -44,7 +45,7 @@ def model(config: ConfigDict, place: sharding.Placement) -> Model:
     dtype=m.dtype, remat=m.remat, chunk=m.chunk, constrain=place.constrain
   )
   if _is_path(m):
-    lm, params, found = load(
+    lm, params, found = pretrained.load(
       m.path, revision=m.revision or None, place=place.param
     )
     place.tree(params)
@@ -56,11 +57,20 @@ def model(config: ConfigDict, place: sharding.Placement) -> Model:
   return Model(lm, init(jax.random.key(config.seed)), byte_tokenizer())
 
 
+def outline(config: ConfigDict) -> tuple[ModelConfig, object]:
+  """(config, tokenizer) of `config.model`; its weights are left alone."""
+  m = config.model
+  if not _is_path(m):
+    return preset(m.preset), byte_tokenizer()
+  found, own = pretrained.outline(m.path, m.revision or None)
+  return found, _present(own, m.path)
+
+
 def tokenizer(config: ConfigDict):
   """The tokenizer of `config.model`; its weights are left alone."""
   m = config.model
   if _is_path(m):
-    return _present(tokenizer_of(m.path, m.revision or None), m.path)
+    return _present(pretrained.tokenizer_of(m.path, m.revision or None), m.path)
   return byte_tokenizer()
 
 
@@ -92,15 +102,34 @@ def trained(workdir: Path) -> Model:
   config.mesh = (1, 1, 1)
   found = model(config, placement(config))
   params, frozen = optim.split(found.params, config.optim.frozen)
-  folder = config.checkpoint.folder or Path(workdir) / "checkpoints"
-  with contextlib.closing(Checkpoints.reader(folder)) as checkpoints:
-    newest = checkpoints.newest()
+  folder = folder_of(config, workdir)
+  with contextlib.closing(Checkpoints.reader(folder)) as saved:
+    newest = saved.newest()
     if newest is None:
       raise FileNotFoundError(f"{workdir} holds no checkpoint yet.")
     for line in newest.passed:
       warnings.warn(line, stacklevel=2)
-    params = checkpoints.params(newest.step, params)
+    params = saved.params(newest.step, params)
   return found._replace(params=optim.merge(params, frozen))
+
+
+def checkpoints(
+  config: ConfigDict, workdir: Path, say: Callable[[str], None]
+) -> Checkpoints:
+  """The checkpoints that a run writes."""
+  c = config.checkpoint
+  return Checkpoints(
+    folder_of(config, workdir),
+    keep=c.keep,
+    keep_every=c.keep_every,
+    on_error=c.on_error,
+    say=say,
+  )
+
+
+def folder_of(config: ConfigDict, workdir: Path) -> str | Path:
+  """Where a run's checkpoints lie."""
+  return config.checkpoint.folder or Path(workdir) / "checkpoints"
 
 
 def generator(

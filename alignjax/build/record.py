@@ -38,8 +38,8 @@ def record(
   model: ModelConfig,
   frozen: dict,
   data: Mapping[str, str],
-) -> dict[str, str]:
-  """Name → value, as text: model, frozen weights, data, and config values.
+) -> dict[str, object]:
+  """Name → plain value: model, config values, frozen weights, data.
 
   frozen: the weights that are not trained, compared by their bits.
   data: name → digest, of `build.data`.
@@ -47,8 +47,6 @@ def record(
   shape = hashlib.sha256(repr(dataclasses.asdict(model)).encode()).hexdigest()
   found = {
     "model": f"{model.family} of {model.depth} layers, {shape[:12]}",
-    "frozen": checksum(frozen),
-    **data,
   }
   optimizer = config.optim.name
   for key, value in flat(config).items():
@@ -59,8 +57,9 @@ def record(
       continue  # options of another optimizer
     if key == "train.steps" and config.optim.schedule == "constant":
       continue  # may be prolonged
-    found[key] = repr(value)
-  return found
+    found[key] = value
+  # Last: where a value differs, it is the cause, and the data follow.
+  return found | {"frozen": checksum(frozen), **data}
 
 
 def flat(config: ConfigDict, prefix: str = "") -> dict:

@@ -89,3 +89,23 @@ def optimizer(config: ConfigDict, params) -> optax.GradientTransformation:
     lr_factors=o.lr_factors,
     options=o[o.name].to_dict() if o.name in o else {},
   )
+
+
+def noise(config: ConfigDict) -> float:
+  """α of NEFTune's noise; 0 for none."""
+  alpha = config.train.neftune
+  if alpha < 0:
+    raise ValueError(f"train.neftune = {alpha}; it must be 0 (none) or more.")
+  return float(alpha)
+
+
+def guard(config: ConfigDict) -> dict[str, str]:
+  """What becomes of a step that is not finite, and of a spike."""
+  legal = {"nonfinite": ("stop", "skip"), "spike": ("off", "skip", "stop")}
+  rules = {name: config.train[name] for name in legal}
+  for name, rule in rules.items():
+    if rule not in legal[name]:
+      raise ValueError(
+        f"train.{name} = {rule!r} is unknown; one of {', '.join(legal[name])}."
+      )
+  return rules

@@ -12,11 +12,13 @@ The JSON-lines files are the record; the rest is a view of them. Nothing here
 imports jax. On many hosts, one process alone owns the folder.
 """
 
+from alignjax.log.progress import Counting
 from alignjax.log.provenance import environment, write_run
 from alignjax.log.records import read_metrics, replace_file
 from alignjax.log.run import NoLog, RunLog
 
 __all__ = [
+  "Counting",
   "NoLog",
   "RunLog",
   "environment",

@@ -80,3 +80,40 @@ def _clock(seconds: float) -> str:
   if hours:
     return f"{hours}:{minutes:02}:{seconds:02}"
   return f"{minutes}:{seconds:02}"
+
+
+class Counting:
+  """Rows done of each source: a counter on a terminal, lines elsewhere."""
+
+  def __init__(self, stream: Any, what: str):
+    self.stream, self.what = stream, what
+    self.printed, self.tasks = time.monotonic(), {}
+    self.bar = None
+    if stream.isatty():
+      self.bar = rich.progress.Progress(
+        rich.progress.SpinnerColumn(),
+        rich.progress.TextColumn("{task.description}", markup=False),
+        rich.progress.TextColumn("{task.completed:,.0f} rows"),
+        rich.progress.TimeElapsedColumn(),
+        console=rich.console.Console(file=stream),
+        redirect_stdout=sys.stdout.isatty(),
+      )
+
+  def __enter__(self) -> "Counting":
+    return self
+
+  def __call__(self, name: str, done: int) -> None:
+    label = f"{self.what} {name}".rstrip()
+    if self.bar is not None:
+      self.bar.start()
+      if name not in self.tasks:
+        self.tasks[name] = self.bar.add_task(label, total=None)
+      self.bar.update(self.tasks[name], completed=done)
+    elif time.monotonic() - self.printed >= PLAIN_EVERY_S:
+      self.printed = time.monotonic()
+      self.stream.write(f"{label}: {done:,} rows\n")
+      self.stream.flush()
+
+  def __exit__(self, *error: object) -> None:
+    if self.bar is not None:
+      self.bar.stop()

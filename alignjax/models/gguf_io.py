@@ -66,6 +66,11 @@ def load_gguf(
   return config, assemble(config, read, place, dtype)
 
 
+def gguf_config(path: Path) -> ModelConfig:
+  """The config in a GGUF file; its weights are left alone."""
+  return read_config(_open(path), path)
+
+
 def _open(path: Path) -> gguf.GGUFReader:
   try:
     return gguf.GGUFReader(path)

@@ -1,99 +1,107 @@
 """One run: config and folder in; checkpoints, metrics and a report out."""
 
 import contextlib
+import sys
 from pathlib import Path
 
 import jax
 from ml_collections import ConfigDict
 
 from alignjax import build, optim
-from alignjax.checkpoint import Checkpoints, refuse
 from alignjax.data import bad
-from alignjax.log import RunLog, write_run
+from alignjax.log import Counting, NoLog, RunLog, write_run
 from alignjax.report import write_report
+from alignjax.train import start
 from alignjax.train.loop import Loop
 from alignjax.train.run import Run
+from alignjax.train.signals import EXIT_STOPPED, Stopped
 
-__all__ = ["Run", "train"]
+__all__ = ["EXIT_STOPPED", "Run", "Stopped", "train"]
 
 
-def train(config: ConfigDict, workdir: Path, *, profile: bool = False) -> Path:
+def train(
+  config: ConfigDict,
+  workdir: Path,
+  *,
+  profile: bool = False,
+  resume: str = "",
+) -> Path:
   """Trains as `config` says; the same call continues an interrupted run.
 
   workdir then holds config.json, run.json, metrics.jsonl (a line a step),
-  evaluations.jsonl, samples.jsonl, tensorboard/, checkpoints/ and report.html,
-  whose path is returned; bad_rows.jsonl where bad rows are quarantined.
+  evaluations.jsonl, samples.jsonl, events.jsonl, data/, tensorboard/,
+  checkpoints/ and report.html, whose path is returned; bad_rows.jsonl where bad
+  rows are quarantined. Of several hosts the first one keeps it; checkpoints are
+  written by all.
 
-  Raises FloatingPointError at the first loss or gradient that is not finite;
-  that step's update is not applied.
+  resume: "", "weights-only" or "fresh-optimizer" (`start.begin`).
+
+  Raises FloatingPointError where a step's loss or gradient is not finite, or a
+  spike, and the config says stop; that step's update is not applied. Raises
+  Stopped (a SystemExit, status 75) after SIGTERM or SIGINT, when the step is
+  saved.
   """
   workdir = Path(workdir)
+  start.check(resume)
   place = build.placement(config)
   objectives = build.objectives(config)
+  shape, tokenizer = build.outline(config)
+  with Counting(sys.stderr, "tokenising") as progress:
+    data = build.data(
+      config,
+      tokenizer,
+      shape,
+      place,
+      cache=workdir / "data",
+      progress=progress if jax.process_index() == 0 else None,
+    )
   model = build.model(config, place)
-  data = build.data(
-    config,
-    model.tokenizer,
-    model.lm.config,
-    place,
-    cache=workdir / "data",
-  )
   run = Run(config, place, model.lm, objectives)
   params, frozen = optim.split(model.params, config.optim.frozen)
-  tokenizer = model.tokenizer
   del model  # the state is the only holder of the weights from here on
   state = run.init(params, frozen)
   del params, frozen
 
-  checkpoints = Checkpoints(
-    config.checkpoint.folder or workdir / "checkpoints",
-    keep=config.checkpoint.keep,
-    keep_every=config.checkpoint.keep_every,
-    on_error=config.checkpoint.on_error,
-    say=lambda line: log.message(line),
-  )
-  record = {
-    "train.batch": config.train.batch,
-    "seed": config.seed,
-    "rows": sum(map(len, data.train.parts.values())),
-  }
-  if config.optim.schedule != "constant":  # a constant one may be prolonged
-    record["train.steps"] = config.train.steps
-  found = checkpoints.newest()
-  first = found.step if found else 0
-  if found:
-    refuse(found.record, record)
-    state = checkpoints.restore(first, state)
-  passed = found.passed if found else []
-  write_run(
-    workdir,
-    config.to_json_best_effort(),
-    {
-      "devices": [str(d.device_kind) for d in place.mesh.devices.flat],
-      "mesh": dict(place.mesh.shape),
-      "parameters": run.count(state),
-      "data": data.report,
-    },
-  )
-  if data.bad and jax.process_index() == 0:
-    bad.write(data.bad, workdir / "bad_rows.jsonl")
-  log = RunLog(
-    workdir,
-    total_steps=config.train.steps,
-    start_step=first,
-    tensorboard=config.log.tensorboard,
-    wandb={"project": config.log.wandb} if config.log.wandb else None,
-  )
+  said = []  # until there is a log
+  checkpoints = build.checkpoints(config, workdir, said.append)
+  record = build.record(config, run.lm.config, state.frozen, data.identity)
+  record["resume"] = resume
+  state, lines = start.begin(checkpoints, state, record, resume, workdir)
+  first = int(state.data)
+  owner = jax.process_index() == 0
+  if owner:
+    write_run(
+      workdir,
+      config.to_json_best_effort(),
+      {
+        "devices": [str(d.device_kind) for d in place.mesh.devices.flat],
+        "hosts": jax.process_count(),
+        "mesh": dict(place.mesh.shape),
+        "parameters": run.count(state),
+        "data": data.report,
+        "first_step": first,
+      },
+      resumed=first > 0,
+    )
+    if data.bad:
+      bad.write(data.bad, workdir / "bad_rows.jsonl")
+  log = NoLog()
+  if owner:
+    log = RunLog(
+      workdir,
+      total_steps=config.train.steps,
+      start_step=first,
+      tensorboard=config.log.tensorboard,
+      wandb={"project": config.log.wandb} if config.log.wandb else None,
+      patient=config.checkpoint.on_error == "continue",
+    )
   with log, contextlib.closing(checkpoints):
-    for line in [*run.describe(state), *data.report]:
-      log.message(line)
-    for line in passed:
+    checkpoints.say = log.message
+    for line in [*run.describe(state), *data.report, *lines, *said]:
       log.message(line)
     checkpoints.tidy()
-    if first:
-      log.message(f"continuing after step {first}")
     generate = build.generator(config, run.lm, tokenizer, data.template, place)
     prompts = build.prompts(config, tokenizer, data.template)
     loop = Loop(run, data, log, checkpoints, record, generate, prompts)
     loop(state, first, workdir / "profile" if profile else None)
-  return write_report(workdir)
+  return write_report(workdir) if owner else workdir / "report.html"

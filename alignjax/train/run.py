@@ -21,12 +21,15 @@ class Run:
       partial(step.init, optimizer=self.optimizer), trained, frozen
     )
     self.shardings = place.like(shapes, lm.shapes())
+    noise, guard = build.noise(config), build.guard(config)
     train_step = step.make_train_step(
-      self.lm.stats,
+      partial(self.lm.stats, neftune=noise),
       objectives,
       self.optimizer,
       self.schedule,
       config.train.accumulate,
+      skip_spikes=guard["spike"] != "off",
+      seed=config.seed if noise else None,
     )
     self.train_step = jax.jit(
       train_step,
@@ -46,13 +49,24 @@ class Run:
       params, frozen
     )
 
-  def put(self, batch):
-    """A host batch onto the mesh: each host places its own rows."""
-    return sharding.put(batch, self.place.rows)
+  def put(self, batches, step: int):
+    """A batch of a loader onto the mesh: each host makes its own rows."""
+    return sharding.put_rows(
+      partial(batches.batch, step), batches.size, self.place.rows
+    )
 
-  def evaluate(self, state, batches) -> dict[str, float]:
-    """Held-out metrics over all rows, exactly weighted."""
-    parts = [self.eval_step(state, self.put(batch)) for batch in batches]
+  def evaluate(
+    self, state, batches, stop=lambda: False
+  ) -> dict[str, float] | None:
+    """Held-out metrics over all rows, exactly weighted; None where stopped.
+
+    stop: asked before each batch.
+    """
+    parts = []
+    for i in range(len(batches)):
+      if stop():
+        return None
+      parts.append(self.eval_step(state, self.put(batches, i)))
     total = jax.tree.map(lambda *x: sum(map(np.float64, x)), *parts)
     means = step.metrics_of(self.objectives, total)
     return {k: float(v) for k, v in means.items()}

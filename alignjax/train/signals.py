@@ -42,8 +42,7 @@ class Signals:
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     for one in self.CAUGHT:
-      # Python must have a handler, or the number is not written to the pipe.
-      before = signal.signal(one, lambda *_: None)
+      before = signal.signal(one, self._ask)
       self._stack.callback(signal.signal, one, before)
     self._stack.callback(signal.set_wakeup_fd, signal.set_wakeup_fd(writer))
     threading.Thread(target=self._watch, args=(reader,), daemon=True).start()
@@ -53,13 +52,17 @@ class Signals:
   def __exit__(self, *error: object) -> None:
     self._stack.close()
 
+  def _ask(self, *_: object) -> None:
+    self.asked = True
+
   def _watch(self, reader: int) -> None:
+    first = True
     while number := os.read(reader, 1):
       if number[0] not in self.CAUGHT:
         continue
-      if self.asked:
+      if not first:
         os._exit(128 + number[0])
-      self.asked = True
+      first = False
       name = signal.Signals(number[0]).name
       self.say(f"{name}: saving after this step; once more ends it at once")
     os.close(reader)
