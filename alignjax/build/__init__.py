@@ -1,8 +1,19 @@
 """Config → objects: the only reader of config fields."""
 
-from alignjax.build.models import Model, generator, model, placement, trained
+from alignjax.build.models import (
+  Model,
+  checkpoints,
+  generator,
+  model,
+  outline,
+  placement,
+  trained,
+)
+from alignjax.build.record import record
 from alignjax.build.rows import Data, Prompt, check_vocabulary, data, prompts
 from alignjax.build.training import (
+  guard,
+  noise,
   objective,
   objectives,
   optimizer,
@@ -14,14 +25,19 @@ __all__ = [
   "Model",
   "Prompt",
   "check_vocabulary",
+  "checkpoints",
   "data",
   "generator",
+  "guard",
   "model",
+  "noise",
   "objective",
   "objectives",
   "optimizer",
+  "outline",
   "placement",
   "prompts",
+  "record",
   "schedule",
   "trained",
 ]
