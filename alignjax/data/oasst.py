@@ -27,8 +27,9 @@ def read(path: str, split: str) -> Iterator[Item]:
   review are not there, nor is what hangs below them; a prompt without an answer
   gives no row.
 
-  path: as for `sources.read`, of JSON Lines. The origin of a row is
-    `file:line#message_id` of its last message, which is its `id` too.
+  path: a file of JSON Lines, or a folder with the split in their names. The
+    origin of a row is `file:line#message_id` of its last message, which is its
+    `id` too.
   """
   for file in folders.find(path, split):
     if ".jsonl" not in file.suffixes:

@@ -7,9 +7,9 @@ be read always does.
 """
 
 import importlib
-import inspect
 import itertools
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -67,13 +67,13 @@ def files(
 ) -> list[Path]:
   """The files that the rows of `read` come from, sorted.
 
-  Of a reader: all files under path, where that exists, and its own source.
+  Of a reader: all files under path, where that exists, and the module's own.
   """
   if reader is not None:
-    source = inspect.getsourcefile(inspect.unwrap(_reader(reader)))
-    under = Path(path)
-    found = [under, *under.rglob("*")] if path else []
-    found += [Path(source)] if source else []
+    _reader(reader)  # imports it
+    module = sys.modules[reader.rpartition(".")[0]]
+    found = [Path(getattr(module, "__file__", None) or "")]
+    found += [Path(path), *Path(path).rglob("*")] if path else []
     return sorted({p for p in found if p.is_file()})
   if records.is_prepared(path):
     return records.files(path, split)
