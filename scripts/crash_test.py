@@ -78,15 +78,10 @@ class Runs:
     self.workdir, self.steps, self.draw = workdir, steps, draw
 
   def start(self, at: str = "") -> subprocess.Popen:
-    environment = os.environ | {
-      "JAX_PLATFORMS": "cpu",
-      "XLA_FLAGS": "--xla_force_host_platform_device_count=4",
-      "PYTHONPATH": str(ROOT),
-    }
     command = [sys.executable, __file__, "--child", str(self.workdir)]
     command += ["--steps", str(self.steps), "--at", at]
     with open(self.workdir.with_suffix(".log"), "ab") as log:
-      return subprocess.Popen(command, env=environment, stderr=log, stdout=log)
+      return subprocess.Popen(command, stderr=log, stdout=log)
 
   def last_step(self) -> int:
     file = self.workdir / "metrics.jsonl"
@@ -203,6 +198,8 @@ def main() -> None:
   if a.child:
     child(a.child, a.steps, a.at)
     return
+  os.environ["JAX_PLATFORMS"] = "cpu"
+  os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4"
   draw, bad = random.Random(a.seed), []
   with tempfile.TemporaryDirectory() as folder:
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", f"{folder}/cache")
