@@ -5,6 +5,7 @@ Rows are made as for training, without the model's weights.
 
 import unicodedata
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,8 +13,7 @@ from ml_collections import ConfigDict
 from rich import table as rich_table
 from rich.text import Text
 
-from alignjax.build.limits import model_config
-from alignjax.build.models import tokenizer as tokenizer_of
+from alignjax.build import models
 from alignjax.build.rows import Tables, laid_out, tables
 from alignjax.data.loader import Loader, Table, shape_of, trained
 from alignjax.data.pack import Layout, fill
@@ -44,8 +44,7 @@ def preview(config: ConfigDict, n: int, *, colours: bool) -> Iterator[Text]:
   """
   if n < 1:
     raise ValueError(f"--n = {n}; it must be at least 1.")
-  tokenizer = tokenizer_of(config)
-  found, laid = _read(config, tokenizer)
+  found, laid, tokenizer = _read(config)
   n = min(n, sum(len(rows) for rows in laid.train.values()))
   loader = Loader(
     laid.train,
@@ -54,7 +53,8 @@ def preview(config: ConfigDict, n: int, *, colours: bool) -> Iterator[Text]:
     seed=config.seed,
     shape=laid.shape,
   )
-  yield Text(found.report[0], style="dim")
+  for line in found.report[: len(found.train)]:
+    yield Text(line, style="dim")
   for k, (part, i) in enumerate(loader.indices(0)):
     title = f"row {k + 1}" + (f", {part}" if part else "")
     yield Text("")
@@ -120,7 +120,7 @@ def stats(config: ConfigDict) -> Iterator[rich_table.Table | Text]:
   t = config.train
   if t.batch < 1:
     raise ValueError(f"train.batch = {t.batch}; it must be at least 1.")
-  found, laid = _read(config, tokenizer_of(config))
+  found, laid, _ = _read(config)
   alone = shape_of([*found.train.values(), *found.held.values()])[0]
   columns = {}
   for kind, rows, lying in (
@@ -140,7 +140,7 @@ def stats(config: ConfigDict) -> Iterator[rich_table.Table | Text]:
         # not; of a mixture a part has its share of every batch.
         batches = f"{batches / laid.shares[part]:,.1f}"
         if part:
-          cells["share of rows drawn"] = f"{found.shares[part]:.1%}"
+          cells["share drawn"] = f"{found.shares[part]:.1%}"
       else:
         batches = f"{-(-len(lying[part]) // t.batch):,}"
       cells[f"batches of {t.batch} an epoch"] = batches
@@ -182,7 +182,16 @@ def _cells(rows: Table, length: int) -> dict[str, str]:
   return cells | {f"fill, padded to {length}": f"{fill(rows, length):.1%}"}
 
 
-def _read(config: ConfigDict, tokenizer: Any) -> tuple[Tables, Layout]:
-  """Rows as they are trained on, with the checks of training."""
+def _read(config: ConfigDict) -> tuple[Tables, Layout, Any]:
+  """Rows as they are trained on, with the checks of training; the tokenizer.
+
+  A folder that holds a tokenizer alone is enough.
+  """
+  path = config.model.path
+  folder = Path(path).expanduser()
+  if path and folder.is_dir() and not (folder / "config.json").is_file():
+    model, tokenizer = None, models.tokenizer(config)
+  else:
+    model, tokenizer = models.outline(config)
   found = tables(config, tokenizer)
-  return found, laid_out(found, config, model_config(config))
+  return found, laid_out(found, config, model), tokenizer

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import jax
 import numpy as np
-from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import AxisType, Mesh, NamedSharding, Sharding
 from jax.sharding import PartitionSpec as P
 
 AXES = ("data", "fsdp", "tensor")
@@ -181,7 +181,7 @@ def put(tree, sharding: NamedSharding):
   )
 
 
-def put_rows(make: Callable, size: int, sharding: NamedSharding):
+def put_rows(make: Callable, size: int, sharding: Sharding):
   """Arrays of `size` rows onto the mesh; each host makes only its own rows.
 
   make: row numbers, ascending → host arrays of these rows, [rows, ...].
@@ -201,7 +201,7 @@ def put_rows(make: Callable, size: int, sharding: NamedSharding):
   return jax.tree.map(place, make(rows))
 
 
-def local_rows(size: int, sharding: NamedSharding) -> list[int]:
+def local_rows(size: int, sharding: Sharding) -> list[int]:
   """Which of `size` rows the devices of this host hold."""
   held = sharding.addressable_devices_indices_map((size,)).values()
   return sorted({b for (rows,) in held for b in range(*rows.indices(size))})

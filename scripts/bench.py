@@ -125,11 +125,11 @@ def sft(a):
   state = run.init(*optim.split(init(jax.random.key(a.seed)), ()))
   base = memory()
   times, tokens = [], []
-  batch = run.put(loader[0])
+  batch = run.put(loader, 0)
   for i in range(a.warmup + a.steps):
     start = time.perf_counter()
     state, metrics = run.train_step(state, batch)
-    batch = run.put(loader[i + 1])
+    batch = run.put(loader, i + 1)
     metrics = jax.device_get(metrics)
     times.append(1e3 * (time.perf_counter() - start))
     tokens.append(float(metrics["tokens"]))

@@ -124,9 +124,10 @@ def test_parts_are_drawn_by_their_weights(tiny, lines):
   assert numbers == set(range(5, 11))
   lengths = data.train.parts["one"].lengths.sum()
   assert data.report[0] == (
-    f"one: {one} (train): 4 rows, {lengths} tokens, 75.0% of the rows drawn"
+    f"train/one: {one} (train): 4 rows, {lengths} tokens, "
+    "75.0% of the rows drawn"
   )
-  assert data.report[2].startswith(f"a: {one} (train[:2]): 2 rows")
+  assert data.report[2].startswith(f"eval/a: {one} (train[:2]): 2 rows")
   assert len(data.heldout) == 2  # 14 rows
   assert set(data.identity) == {
     "data.train/one",
@@ -154,7 +155,9 @@ def test_packed_parts_keep_their_shares_of_rows(tiny, lines):
     for part, i in data.train.indices(step):
       drawn[part] += len(data.train.parts[part].bins[i])
   assert drawn["short"] == pytest.approx(drawn["long"], rel=0.1)
-  assert any("short: packed into" in line for line in data.report)
+  assert any(
+    line.startswith("train/short: packed into") for line in data.report
+  )
 
 
 def test_what_the_rows_are_made_of_is_their_identity(tiny, lines, tmp_path):

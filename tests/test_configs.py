@@ -36,7 +36,7 @@ def test_a_config_takes_a_step(name):
   run = Run(config, place, model.lm, build.objectives(config))
   state = run.init(*optim.split(model.params, config.optim.frozen))
   assert build.prompts(config, model.tokenizer, data.template)
-  state, metrics = run.train_step(state, run.put(data.train[0]))
+  state, metrics = run.train_step(state, run.put(data.train, 0))
   assert int(state.step) == 1 and float(metrics["skipped"]) == 0
   assert 0 < float(metrics["loss"]) < 2 * math.log(264)
 

@@ -158,11 +158,12 @@ def test_parts_of_a_mixture_are_named_and_counted(tiny, files):
   found, lines = cells(config)
   assert found["rows"] == ("2", "2", "1")
   assert found["tokens"] == ("20", "8", "4")
-  assert found["share of rows drawn"] == ("50.0%", "50.0%", "")
+  assert found["share drawn"] == ("50.0%", "50.0%", "")
   assert found["batches of 2 an epoch"] == ("2.0", "2.0", "1")
-  assert lines[0].startswith("long: ") and lines[1].startswith("short: ")
+  assert lines[0].startswith("train/long: ")
+  assert lines[1].startswith("train/short: ")
   _, *shown = inspection.preview(config, 4, colours=False)
-  heads = [t.plain.split(": ")[0] for t in shown if t.plain]
+  heads = [t.plain.split(": ")[0] for t in shown if t.plain.startswith("row")]
   assert sorted(h.split(", ")[1] for h in heads) == ["long"] * 2 + ["short"] * 2
 
 

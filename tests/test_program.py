@@ -39,7 +39,7 @@ class Program:
     self.run = Run(config, place, lm, build.objectives(config))
     laid = jax.device_put(params, place.tree(params))
     state = self.run.init(laid, {})
-    batches = [self.run.put(data.train[i]) for i in range(STEPS)]
+    batches = [self.run.put(data.train, i) for i in range(STEPS)]
     compiled = self.run.train_step.lower(state, batches[0]).compile()
     self.text, self.losses = compiled.as_text(), []
     for batch in batches:

@@ -105,7 +105,6 @@ def test_a_state_lies_as_its_parameters_do():
   optimizer = optim.make(
     trained,
     name="adamw",
-    schedule=lambda step: 1.0,
     clip=0.0,
     weight_decay=0.0,
     no_decay=(),
@@ -147,3 +146,41 @@ def test_rows_are_put_where_they_belong():
   for shard in found.addressable_shards:
     assert shard.data.shape == (2, 3)
     np.testing.assert_array_equal(shard.data, x[shard.index])
+
+
+@pytest.mark.parametrize("mesh", [(8, 1, 1), (2, 2, 2), (1, 1, 8)])
+def test_rows_are_made_where_they_belong(mesh):
+  p, x = place(mesh), np.arange(24).reshape(8, 3)
+  asked = []
+
+  def make(rows):
+    asked.append(rows)
+    return {"x": x[rows]}
+
+  assert sharding.local_rows(8, p.rows) == list(range(8))
+  found = sharding.put_rows(make, 8, p.rows)["x"]
+  assert asked == [list(range(8))] and found.sharding == p.rows
+  np.testing.assert_array_equal(found, x)
+
+
+class Far(jax.sharding.Sharding):
+  """A sharding of which this host holds some devices only."""
+
+  def __init__(self, whole, mine):
+    self.whole, self.mine = whole, mine
+
+  def addressable_devices_indices_map(self, shape):
+    every = self.whole.devices_indices_map(shape)
+    return {d: i for d, i in every.items() if d.id in self.mine}
+
+
+@pytest.mark.parametrize(
+  "mine, rows",
+  [
+    (range(4), [0, 1, 2, 3]),
+    (range(4, 8), [4, 5, 6, 7]),
+    ((0, 1, 6), [0, 1, 6, 7]),  # tensor: devices 0 and 1 hold the same rows
+  ],
+)
+def test_a_host_needs_the_rows_of_its_devices(mine, rows):
+  assert sharding.local_rows(8, Far(place().rows, mine)) == rows

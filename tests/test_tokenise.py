@@ -55,8 +55,10 @@ def test_several_processes_give_what_one_gives(monkeypatch):
     assert a.rows.equals(b.rows) and a[1:] == b[1:]
 
 
-def test_few_rows_start_no_process(monkeypatch):
-  monkeypatch.setattr(tokenise, "ALONE", 32)
+def test_little_work_starts_no_process(monkeypatch):
+  clock = iter(range(1000))  # a second a look
+  monkeypatch.setattr(tokenise.time, "monotonic", lambda: next(clock))
+  monkeypatch.setattr(tokenise, "ALONE_S", 3)
   monkeypatch.setattr(tokenise, "CHUNK", 16)
   monkeypatch.setattr(tokenise, "cores", lambda: 2)
   started = []

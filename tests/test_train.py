@@ -235,7 +235,7 @@ def test_frozen_weights_have_no_gradient_and_no_moments(tiny):
   trained = set(optim.flatten_dict(state.params, sep="/"))
   assert set(optim.flatten_dict(moment.mu, sep="/")) == trained
   assert not any("attention/" in p or p == "embed" for p in trained)
-  state, _ = run.train_step(state, run.put(data.train[0]))
+  state, _ = run.train_step(state, run.put(data.train, 0))
   after = optim.flatten_dict(optim.merge(state.params, state.frozen), sep="/")
   assert set(after) == set(before)
   for path, x in after.items():

@@ -101,7 +101,8 @@ def tables(
     _full("data.train", name): source.identity for name, source in found.items()
   }
   report = [
-    _told(name, source.line, train[name], shares[name])
+    _told("train", name, source.line, train[name])
+    + (f", {shares[name]:.1%} of the rows drawn" if name else "")
     for name, source in found.items()
   ]
   bad = [record for source in found.values() for record in source.made.bad]
@@ -110,7 +111,7 @@ def tables(
     for name, spec in parts(d.eval, "data.eval", held=True).items():
       source = read(spec, _full("data.eval", name), reading)
       held[name] = source.made.rows
-      report.append(_told(name, source.line, held[name], None))
+      report.append(_told("eval", name, source.line, held[name]))
       bad += source.made.bad
   else:
     report.append("no held-out rows: data.eval.path is ''")
@@ -121,12 +122,11 @@ def _full(name: str, part: str) -> str:
   return f"{name}/{part}" if part else name
 
 
-def _told(name: str, line: str, rows: Rows, share: float | None) -> str:
+def _told(kind: str, name: str, line: str, rows: Rows) -> str:
   """A line of the report; that of a part says more."""
   if not name:
     return line
-  line = f"{name}: {line}, {rows.lengths.sum():,} tokens"
-  return line if share is None else f"{line}, {share:.1%} of the rows drawn"
+  return f"{kind}/{name}: {line}, {rows.lengths.sum():,} tokens"
 
 
 def data(
@@ -207,7 +207,7 @@ def _packs(laid: Layout, packing: int) -> list[str]:
   if not packing:
     return []
   return [
-    (f"{name}: " if name else "")
+    (f"train/{name}: " if name else "")
     + f"packed into {len(rows)} rows, {fill(rows, laid.shape[0]):.0%} full"
     for name, rows in laid.train.items()
   ]

@@ -5,10 +5,12 @@ its results come in the order of the source.
 """
 
 import itertools
+import math
 import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -25,9 +27,7 @@ from alignjax.data.templates import Template, load_template
 from alignjax.types import Example
 
 CHUNK = 256  # rows a task
-# Rows that are cheaper to tokenise here: starting a process takes about as long
-# as this many rows do.
-ALONE = 8192
+ALONE_S = 3.0  # of work before processes are started, which takes as long
 
 
 class Rules(NamedTuple):
@@ -63,7 +63,7 @@ def tokenise(
   """Chunks of a source, in its order.
 
   items: examples, and rows that were found bad before, which pass through.
-  workers: processes; 0 is one a core for what is left after `ALONE` rows. Two
+  workers: processes; 0 is one a core for what is left after `ALONE_S`. Two
     chunks a process are on their way at a time, so memory stays bounded.
 
   Raises ValueError where config or tokenizer are at fault; a bad row is in
@@ -75,14 +75,17 @@ def tokenise(
     )
   items = iter(items)
   chunks = iter(lambda: list(itertools.islice(items, CHUNK)), [])
-  alone = 0 if workers else ALONE // CHUNK
-  workers = workers or cores()
-  for chunk in itertools.islice(chunks, None if workers == 1 else alone):
+  alone = math.inf if 1 in (workers, cores()) else 0 if workers else ALONE_S
+  start = time.monotonic()
+  while time.monotonic() - start < alone:
+    chunk = next(chunks, None)
+    if chunk is None:
+      return
     yield encode(chunk, tokenizer, template, rules)
   first = next(chunks, None)
   if first is not None:
     chunks = itertools.chain([first], chunks)
-    yield from _spread(chunks, tokenizer, template, rules, workers)
+    yield from _spread(chunks, tokenizer, template, rules, workers or cores())
 
 
 def encode(
