@@ -146,8 +146,11 @@ def test_softmax_of_bfloat16_is_float32():
   np.testing.assert_allclose(float(out[0, -1, 0, 0]), expected, atol=3e-3)
 
 
-def turned(rope, size, positions):
-  return angles(rope, size, jnp.asarray(positions))
+def turned(rope, size, positions, documents=None):
+  positions = jnp.asarray(positions)
+  if documents is None:
+    documents = jnp.ones_like(positions)
+  return angles(rope, size, positions, jnp.asarray(documents))
 
 
 def test_a_quarter_turn_by_hand():
@@ -208,6 +211,14 @@ def test_dynamic_frequencies_grow_past_the_original_length_row_by_row():
   )
   np.testing.assert_allclose(turn[1][0, 0], np.sin([1.0, 0.1]), rtol=1e-5)
   np.testing.assert_allclose(turn[1][1, 0], np.sin([1.0, 1 / 30]), rtol=1e-5)
+  beside = turned(
+    Rope(theta=100.0, kind="dynamic", factor=2.0, original_length=8),
+    4,
+    [[1, 1, 15, 0]],
+    [[1, 2, 2, 0]],  # the second document is the long one
+  )
+  np.testing.assert_allclose(beside[1][0, 0], np.sin([1.0, 0.1]), rtol=1e-5)
+  np.testing.assert_allclose(beside[1][0, 1], np.sin([1.0, 1 / 30]), rtol=1e-5)
 
 
 def test_llama3_frequencies_keep_high_divide_low_and_blend_between():

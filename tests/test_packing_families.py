@@ -65,12 +65,8 @@ def program(name):
 
 @functools.cache
 def batches(name):
-  """The rows alone and packed.
-
-  The dynamic rope of a row follows its longest document, so within the original
-  length alone, 8 tokens, is packing free of neighbours.
-  """
-  rows = documents(8 if name == "llama_dynamic" else 12)
+  """The rows alone and packed."""
+  rows = documents(12)
   return [collate(r, LENGTH, LENGTH) for r in (rows, together(rows))]
 
 

@@ -36,8 +36,8 @@ def by_hand(lm, params, tokens):
     "key_positions": positions,
     "key_documents": ones,
     "slot": jnp.int32(0),
-    "global": angles(c.rope, c.head_size, positions),
-    "local": angles(c.local_rope, c.head_size, positions),
+    "global": angles(c.rope, c.head_size, positions, ones),
+    "local": angles(c.local_rope, c.head_size, positions, ones),
   }
   x = jnp.take(params["embed"], tokens, axis=0)
   for i, window in enumerate(c.windows):

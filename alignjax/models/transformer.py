@@ -83,8 +83,8 @@ class Transformer(nn.Module):
       "documents": documents,
       "past_positions": places[0],
       "past_documents": places[1],
-      "global": angles(c.rope, c.head_size, positions),
-      "local": angles(c.local_rope, c.head_size, positions),
+      "global": angles(c.rope, c.head_size, positions, documents),
+      "local": angles(c.local_rope, c.head_size, positions, documents),
     }
     whole, own, rest = c.depth // c.period, None, []
     if whole:
@@ -109,11 +109,19 @@ class Transformer(nn.Module):
     return x, (own, tuple(rest)) if self.keep else None
 
 
-def angles(rope: Rope | None, size: int, positions: Int[Array, "B L"]):
+def angles(
+  rope: Rope | None,
+  size: int,
+  positions: Int[Array, "B L"],
+  documents: Int[Array, "B L"],
+):
   """cos and sin [B, L, R] of a rotary embedding, float32."""
   if rope is None:
     return None
   turned = int(size * rope.fraction)
+  length = jnp.ones((1, 1), jnp.int32)
+  if rope.kind == "dynamic":
+    length = jax.vmap(last)(positions, documents) + 1
   freq = frequencies(
     turned,
     theta=rope.theta,
@@ -122,7 +130,15 @@ def angles(rope: Rope | None, size: int, positions: Int[Array, "B L"]):
     low_freq=rope.low_freq,
     high_freq=rope.high_freq,
     original_length=rope.original_length,
-    length=positions.max(axis=1) + 1,
+    length=length,
   )
-  angle = positions[:, :, None].astype(jnp.float32) * freq[:, None]
+  angle = positions[:, :, None].astype(jnp.float32) * freq
   return jnp.cos(angle), jnp.sin(angle)
+
+
+def last(
+  positions: Int[Array, "L"], documents: Int[Array, "L"]
+) -> Int[Array, "L"]:
+  """The last position of the document each token stands in."""
+  most = jnp.zeros(positions.shape[0] + 1, positions.dtype)
+  return most.at[documents].max(positions)[documents]

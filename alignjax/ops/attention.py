@@ -135,12 +135,12 @@ def frequencies(
   low_freq: float,
   high_freq: float,
   original_length: int,
-  length: Int[Array, "B"],
-) -> Float[Array, "B R"]:
-  """Rotary frequencies of each row, radians per token; R = size / 2.
+  length: Int[Array, "*b"],
+) -> Float[Array, "*b R"]:
+  """Rotary frequencies, radians per token; R = size / 2.
 
-  `length` (tokens) is the row's longest document: "dynamic" NTK scaling
-  depends on it, row by row, so that no row changes another.
+  `length` (tokens) is that of the document a token stands in: "dynamic" NTK
+  scaling depends on it, so that no document changes another.
   """
   ramp = jnp.arange(0, size, 2, dtype=jnp.float32) / size
   base = jnp.full(length.shape, theta, jnp.float32)
@@ -148,7 +148,7 @@ def frequencies(
     longest = jnp.maximum(length, original_length) / original_length
     stretch = factor * longest - (factor - 1)
     base = base * stretch ** (size / (size - 2))
-  freq = 1.0 / base[:, None] ** ramp
+  freq = 1.0 / base[..., None] ** ramp
   if kind == "linear":
     freq = freq / factor
   if kind == "llama3":
