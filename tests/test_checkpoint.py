@@ -2,15 +2,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import NamedSharding
-from jax.sharding import PartitionSpec as P
+from checkpoint_states import RECORD, numbers, same, state_of
 
 from alignjax.checkpoint import Checkpoints
 from alignjax.checkpoint.steps import beyond
-from alignjax.sharding import make_mesh
-from alignjax.step import State
 
-RECORD = {"train.steps": 9, "seed": 0}
 MESHES = {
   "8,1,1": (8, 1, 1),
   "4,2,1": (4, 2, 1),
@@ -20,25 +16,6 @@ MESHES = {
   "2 devices": (1, 2, 1),
   "4 devices": (1, 2, 2),
 }
-
-
-def state_of(step, mesh=(2, 2, 2), frozen=1.0):
-  """A state whose numbers tell its step, laid over a mesh."""
-  mesh = make_mesh(mesh)
-  draw = np.random.default_rng(step)
-
-  def put(x, *axes):
-    return jax.device_put(x, NamedSharding(mesh, P(*axes)))
-
-  w = draw.normal(size=(16, 8)).astype(np.float32)
-  fields = {k: put(jnp.full((2, 3), step / 3)) for k in State._fields}
-  fields |= dict(
-    step=put(jnp.int32(step)),
-    params={"layers": {"w": put(w, "fsdp", "tensor"), "b": put(w[0])}},
-    frozen={"base": put(jnp.full(4, frozen))},
-    moments=({"w": put(w**2, "fsdp", "tensor")}, put(jnp.bfloat16(step))),
-  )
-  return State(**fields)
 
 
 @pytest.fixture
@@ -68,16 +45,6 @@ def save(checkpoints, *steps):
   for step in steps:
     checkpoints.save(step, state_of(step), RECORD | {"at": step})
     checkpoints.wait()
-
-
-def equal(a, b):
-  jax.tree.map(np.testing.assert_array_equal, a, b)
-
-
-def same(found, step):
-  """All but the frozen weights are those of a step, bit by bit."""
-  found, saved = jax.device_get((found, state_of(step)))
-  equal(found._replace(frozen={}), saved._replace(frozen={}))
 
 
 def test_what_is_trained_comes_back_bitwise_and_laid_out(folder):
@@ -116,7 +83,7 @@ def test_parameters_alone(folder):
   save(checkpoints, 5)
   like = state_of(0, mesh=(1, 1, 1)).params
   found = folder().params(5, like)
-  equal(found, jax.device_get(state_of(5).params))
+  jax.tree.map(np.testing.assert_array_equal, found, numbers(5).params)
   assert len(found["layers"]["w"].sharding.device_set) == 1
 
 

@@ -1,7 +1,7 @@
 """Checkpoints of a training state that can be verified.
 
 STEP/
-  params/ rest/        arrays, written by orbax
+  params/ moments/ rest/   arrays, written by orbax
   record.json          the run that the step belongs to
   manifest.HOST.json   size and sha256 of every file, by the host that wrote it
   COMMIT               sha256 of every manifest, written last

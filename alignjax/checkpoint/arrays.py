@@ -17,7 +17,10 @@ class Arrays:
 
   def __init__(self, *names: str, meet: Callable[[], object]):
     options = ocp.options.AsyncOptions(
-      barrier_sync_fn=lambda *, key, timeout_ms: meet()
+      barrier_sync_fn=lambda *, key, timeout_ms: meet(),
+      # Where making them fails in the background, the threads that write wait
+      # minutes for them, and so does the end of the process.
+      create_directories_asynchronously=False,
     )
     handlers = {k: ocp.StandardCheckpointHandler() for k in names}
     self._orbax = ocp.AsyncCheckpointer(

@@ -1,5 +1,6 @@
 """The folder of checkpoints: saved in the background, restored if whole."""
 
+import contextlib
 import errno
 import json
 import os
@@ -67,7 +68,7 @@ class Checkpoints:
     self._name = draw_name()
     self._hosts = Meeting(f"{self._name}/{self.folder.name}")
     self._saves = self._hosts  # each save has meetings of its own
-    self._arrays = Arrays("params", "rest", meet=self._meet)
+    self._arrays = Arrays("params", "moments", "rest", meet=self._meet)
     self._thread: threading.Thread | None = None
     self._saving: int | None = None
     self._good: int | None = None  # the newest step known to be whole
@@ -135,15 +136,19 @@ class Checkpoints:
       return
     self.wait()
     text = json.dumps(dict(record), indent=1) + "\n"
-    folder = self._steps.path(step)
-    failure = None
     try:
       if self._hosts.tell(lambda: self._is_saved(step)):
         return
-      self._saves = Meeting(f"{self._name}/{self.folder.name}/{step}")
+    except Exception as error:  # on all hosts
+      self._failure = step, error
+      return
+    self._saves = Meeting(f"{self._name}/{self.folder.name}/{step}")
+    failure = None
+    try:
       stage("before write")
-      self._arrays.save(folder, dict(params=state.params, rest=_rest(state)))
-    except Exception as error:
+      trees = _trees(state)
+      self._arrays.save(self._steps.path(step), trees)
+    except Exception as error:  # on this one, perhaps: told where hosts meet
       failure = error
     self._saving = step
     self._thread = threading.Thread(
@@ -151,12 +156,17 @@ class Checkpoints:
     )
     self._thread.start()
 
-  def restore(self, step: int, like: State) -> State:
-    """A step that verified, laid out as `like`, whose frozen weights stay."""
-    wanted = dict(params=like.params, rest=_rest(like))
+  def restore(self, step: int, like: State, *, moments: bool = True) -> State:
+    """A step that verified, laid out as `like`, whose frozen weights stay.
+
+    moments: False keeps those of `like`.
+    """
+    wanted = _trees(like)
+    if not moments:
+      del wanted["moments"]
     found = self._arrays.restore(self._steps.path(step), wanted)
     self._good = step
-    return like._replace(params=found["params"], **found["rest"])
+    return like._replace(**found.pop("rest"), **found)
 
   def params(self, step: int, like: dict) -> dict:
     """The trained parameters of a step, laid out as the tree `like`."""
@@ -204,23 +214,23 @@ class Checkpoints:
     try:
       self._commit(step, record, failure)
       self._good = step
+      if jax.process_index() == 0:
+        self._prune(step)
     except Exception as error:
       self._failure = step, error
-    if jax.process_index() == 0:
-      try:
-        self._prune(step)
-      except OSError as error:  # what is saved is saved
-        self._news.append(f"{self.folder} cannot be cleared: {error}")
+      # Threads of orbax may be writing still; what they leave goes later.
+      with contextlib.suppress(OSError):
+        if jax.process_index() == 0:
+          self._steps.clear()
 
-  def _prune(self, step: int) -> None:
-    """Removes what is kept no longer, or what a save that failed left."""
-    if self._failure:
-      self._steps.clear(step)
-      return
-    whole = set(self._steps.committed()) - set(self._damaged)
+  def _prune(self, new: int) -> None:
+    whole = {*self._steps.committed()} - {*self._damaged}
     options = dict(keep=self._keep, keep_every=self._keep_every)
-    for old in beyond(whole, step, **options):
-      self._steps.remove(old)
+    try:
+      for step in beyond(whole, new, **options):
+        self._steps.remove(step)
+    except OSError as error:  # what is saved is saved
+      self._news.append(f"{self.folder} cannot be cleared: {error}")
 
   def _commit(self, step: int, record: str, failure: Exception | None) -> None:
     folder, meeting = self._steps.path(step), self._saves
@@ -263,25 +273,27 @@ class Checkpoints:
       )
     if step in self._steps.committed():
       return True
-    self._steps.clear(step)
+    self._steps.make_room(step)
     return False
 
   def _tidied(self) -> list[str]:
-    done = []
-    for name in self._steps.leftovers():
-      self._steps.discard(name)
-      done.append(f"{self.folder.name}/{name}: removed, it was never whole")
+    where = self.folder.name
+    done = [
+      f"{where}/{name}: removed, it was never whole"
+      for name in self._steps.clear()
+    ]
     for step in sorted({*self._damaged} & {*self._steps.committed()}):
       name = self._steps.put_aside(step)
-      done.append(f"{self.folder.name}/{step}: put aside as {name}")
+      done.append(f"{where}/{step}: put aside as {name}")
     self._damaged = []
     return done
 
 
-def _rest(state: State) -> dict:
-  """What a state holds beside its parameters."""
-  fields = state._asdict()
-  return {k: x for k, x in fields.items() if k not in ("params", "frozen")}
+def _trees(state: State) -> dict:
+  """What is saved of a state, each in a folder; `rest` is small."""
+  rest = state._asdict()
+  del rest["frozen"]
+  return {k: rest.pop(k) for k in ("params", "moments")} | {"rest": rest}
 
 
 def _place() -> tuple[int, int]:

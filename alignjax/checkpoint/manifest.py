@@ -127,7 +127,12 @@ def _name(host: int) -> str:
   return f"manifest.{host}.json"
 
 
-def _writer(name: str) -> int:
-  """The host that wrote a file: orbax names the folders of arrays by it."""
+def _writer(name: str) -> int | None:
+  """The host that wrote a file: orbax names the folders of arrays by it.
+
+  None: a manifest, which another host may be writing just now.
+  """
+  if re.fullmatch(r"manifest\.\d+\.json(\.part)?", name):
+    return None
   found = re.search(r"(?:^|/)ocdbt\.process_(\d+)/", name)
   return int(found.group(1)) if found else 0

@@ -19,6 +19,9 @@ class Steps:
   def path(self, step: int) -> epath.Path:
     return self.folder / str(step)
 
+  def exists(self) -> bool:
+    return self.folder.is_dir()
+
   def committed(self) -> list[int]:
     """Ascending."""
     names = [n for n in self._entries() if STEP.fullmatch(n)[2] is None]
@@ -38,20 +41,21 @@ class Steps:
   def remove(self, step: int) -> None:
     """The marker goes first: what a kill leaves is then no checkpoint."""
     (self.path(step) / manifest.COMMIT).unlink(missing_ok=True)
-    self.clear(step)
+    self._discard(self.path(step))
 
-  def clear(self, step: int) -> None:
-    """Removes what a save of this step left."""
-    for name in self.leftovers():
-      if STEP.fullmatch(name)[1] == str(step):
-        self.discard(name)
+  def clear(self) -> list[str]:
+    """Removes what saves left that were cut short; the names of it."""
+    names = self.leftovers()
+    for name in names:
+      self._discard(self.folder / name)
+    return names
 
-  def discard(self, name: str) -> None:
-    path = self.folder / name
-    if path.is_dir():
-      path.rmtree(missing_ok=True)
-    else:
-      path.unlink(missing_ok=True)
+  def make_room(self, step: int) -> None:
+    """Raises OSError where no folder can be made."""
+    self.clear()
+    trial = self.folder / f"{step}.orbax-checkpoint-tmp"
+    trial.mkdir(parents=True)
+    self._discard(trial)
 
   def put_aside(self, step: int) -> str:
     """Renames a damaged step; its new name."""
@@ -63,14 +67,17 @@ class Steps:
     files.sync(self.folder)
     return name
 
+  def _discard(self, path: epath.Path) -> None:
+    if path.is_dir():
+      path.rmtree(missing_ok=True)
+    else:
+      path.unlink(missing_ok=True)
+
   def _names(self) -> list[str]:
     return [p.name for p in self.folder.iterdir()] if self.exists() else []
 
   def _entries(self) -> list[str]:
     return [n for n in self._names() if STEP.fullmatch(n)]
-
-  def exists(self) -> bool:
-    return self.folder.is_dir()
 
 
 def beyond(

@@ -1,6 +1,9 @@
 """What a run says where a checkpoint could not be written."""
 
 import errno
+import re
+
+LONG = 250  # characters; errors of libraries go on for lines
 
 # What is found in an error's text → the remedy. Arrays are written by
 # libraries that keep only the text of an error of the system.
@@ -22,14 +25,15 @@ REMEDIES = {
 def lost(where: str, error: Exception, good: int | None) -> str:
   """The message of a save that failed; `good` is the last step that did not."""
   text = " ".join(str(error).split())
-  remedy = "Look at the disk."
+  short, remedy = text[:LONG], "Look at the disk."
   for number, (words, what) in REMEDIES.items():
     if getattr(error, "errno", None) == number or words.lower() in text.lower():
-      text, remedy = words if number != errno.ENOENT else text, what
+      host = re.match(r"Host \d+: |", text)[0]
+      short, remedy = text if len(text) <= LONG else host + words, what
       break
   return "\n".join(
     (
-      f"{where} was not saved: {text[:300]}.",
+      f"{where} was not saved: {short.rstrip('.')}.",
       "No checkpoint is saved yet."
       if good is None
       else f"The last good checkpoint is step {good}.",
