@@ -87,6 +87,21 @@ def test_data_that_cannot_be_trained_on_is_refused(tiny, lines, tmp_path):
   assert "Use a multiple of 3" in text
   text = message(lambda: of(good, data__workers=-1))
   assert "data.workers = -1" in text
+  text = message(lambda: of(good, data__cache="gs://bucket/rows"))
+  assert "data.cache = gs://bucket/rows" in text
+
+
+def test_weights_of_rows_reach_the_batch(tiny, lines):
+  path = lines(pair("1+1?", "2") | {"weight": 0.5}, pair("2+2?", "4"))
+  packed = {"data__packing": 256}
+  for more in ({}, packed):
+    config = tiny(
+      mesh=(1, 1, 1), data__train__path=path, data__eval__path="", **more
+    )
+    batch = read(config).train[0]
+    real = batch.completions > 0
+    assert set(batch.weights[real].tolist()) == {0.5, 1.0}
+    assert not batch.weights[~real].any()
 
 
 def test_a_tokenizer_of_another_model_is_refused():

@@ -112,6 +112,8 @@ def test_an_entry_of_another_content_is_refused(tmp_path):
   assert text.startswith(f"stale cache {entry}: made from {file} of 4 bytes")
   old, new = wanted["content"][0][2], now["content"][0][2]
   assert old[:12] in text and f"now 9 bytes, sha256 {new[:12]}" in text
+  moved = [["elsewhere", *file[1:]] for file in wanted["content"]]
+  assert cache.find(entry, wanted | {"content": moved}) is not None
   more = [*wanted["content"], ["more.jsonl", 3, "ab"]]
   assert "without more.jsonl" in refused(entry, wanted | {"content": more})
   text = refused(entry, wanted | {"content": more[1:]})

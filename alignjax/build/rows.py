@@ -78,6 +78,11 @@ def tables(
   """
   d = config.data
   template = load_template(d.template or None, tokenizer)
+  if "://" in d.cache:
+    raise ValueError(
+      f"data.cache = {d.cache}; rows are read from a local disk.\n"
+      "Give a local folder, or one that is mounted."
+    )
   folder = Path(d.cache).expanduser() if d.cache else cache
   reading = Reading(config, tokenizer, template, folder, progress)
   specs = parts(d.train, "data.train", held=False)
