@@ -65,7 +65,7 @@ def faults(folder: epath.Path, host: int, hosts: int) -> list[str]:
     digests = _commits(folder)
     for i, digest in enumerate(digests):
       if fault := _fault(folder, _name(i), None, digest):
-        return [fault]
+        return [f"{fault} ({COMMIT} names it)"]
     hosts_then = range(len(digests))
     listed = {n: m for i in hosts_then for n, m in _read(folder, i).items()}
     there = set(files.names(folder)) - {COMMIT, *map(_name, hosts_then)}
