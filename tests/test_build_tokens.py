@@ -27,9 +27,12 @@ hosts, host = int(hosts), int(host)
 jax.distributed.initialize(f"127.0.0.1:{port}", hosts, host)
 
 from alignjax import build, sharding
-from alignjax.data import loader
+from alignjax.build import tokens
+from alignjax.data import loader, tokenise
 from test_build_tokens import config_of, data_of
 
+tokens.BEAT_S = 0.0  # a beat a chunk
+tokenise.CHUNK = 5
 collated = []
 collate = loader.collate
 def counted(rows, *shape):
@@ -153,4 +156,4 @@ def test_hosts_that_differ_or_fail_stop_together(tmp_path, root, source):
   found, _ = run(tmp_path, root, [missing, source], folders)
   assert [status for status, _ in found] == [3, 3], found
   assert "FileNotFoundError" in found[0][1]
-  assert "data.train/a: host 0 failed to read it" in found[1][1]
+  assert "Host 0: FileNotFoundError: no such file" in found[1][1]

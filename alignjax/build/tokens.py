@@ -2,16 +2,16 @@
 every host."""
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 import pyarrow as pa
-from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
+from alignjax.checkpoint.hosts import Meeting, draw_name
 from alignjax.data import cache, formats, sources, suite
 from alignjax.data.bad import BadRow, BadRows
 from alignjax.data.cache import Made
@@ -21,6 +21,7 @@ from alignjax.data.tokenise import Rules, encode, tokenise
 from alignjax.types import Example
 
 Progress = Callable[[str, int], None]  # (name of a source, rows done so far)
+BEAT_S = 60.0  # within which a host at work shows that it is
 
 
 class Source(NamedTuple):
@@ -66,13 +67,7 @@ def read(spec: ConfigDict, name: str, reading: Reading) -> Source:
     )
   bad = BadRows(d.on_bad_row, d.bad_rows_limit)  # wrong ones are refused now
 
-  def make() -> tuple[Made, dict]:
-    made_from = describe(spec, reading)
-    if reading.folder is None:
-      return _in_memory(spec, name, reading), made_from
-    return _kept(made_from, spec, name, reading), made_from
-
-  made, made_from = _on_every_host(name, make)
+  made, made_from = _on_every_host(spec, name, reading)
   counts = made.counts
   bad.counts.update(counts["bad"])
   bad.first = counts["first"]
@@ -216,34 +211,57 @@ def _kept(
   return found
 
 
-def _on_every_host(name: str, make: Callable[[], tuple[Made, dict]]):
-  """What `make` gives, first on host 0: the others then open what it has made,
+def _make(
+  spec: ConfigDict, name: str, reading: Reading
+) -> tuple[Made, dict[str, Any]]:
+  made_from = describe(spec, reading)
+  if reading.folder is None:
+    return _in_memory(spec, name, reading), made_from
+  return _kept(made_from, spec, name, reading), made_from
+
+
+def _on_every_host(
+  spec: ConfigDict, name: str, reading: Reading
+) -> tuple[Made, dict[str, Any]]:
+  """What `_make` gives, first on host 0: the others then open what it has made,
   or make their own where they do not see its disk. All must hold equal rows.
 
-  A host that fails says so to the others, which would wait for it otherwise.
+  Hosts wait for the one that works, which shows now and then that it does; one
+  that fails stops all.
   """
   if jax.process_count() == 1:
-    return make()
-  error, found = None, None
-  for turn in (jax.process_index() == 0, jax.process_index() > 0):
-    if turn:
-      try:
-        found = make()
-      except Exception as e:  # raised below, when all hosts know of it
-        error = e
-    digest = bytes(32) if found is None else bytes.fromhex(found[0].digest)
-    every = multihost_utils.process_allgather(np.frombuffer(digest, np.uint8))
-    if error is not None:
-      raise error
-    if not every[0].any():
-      raise RuntimeError(f"{name}: host 0 failed to read it; see its message.")
-  failed = [i for i, other in enumerate(every) if not other.any()]
-  if failed:
-    raise RuntimeError(f"{name}: hosts {failed} failed to read it; see theirs.")
-  other = [i for i, x in enumerate(every) if not np.array_equal(x, every[0])]
+    return _make(spec, name, reading)
+  if reading.folder is None:
+    raise ValueError(
+      "Several hosts read rows from a cache, to know that they have the same.\n"
+      "Set data.cache."
+    )
+  host, meeting, found = jax.process_index(), Meeting(draw_name()), []
+  met = time.monotonic()
+
+  def progress(name: str, rows: int) -> None:
+    nonlocal met
+    if reading.progress is not None:
+      reading.progress(name, rows)
+    if time.monotonic() - met > BEAT_S:
+      meeting.share(lambda: None)  # still at work
+      met = time.monotonic()
+
+  def work() -> str:
+    found[:] = _make(spec, name, reading._replace(progress=progress))
+    return digest()
+
+  def digest() -> str:
+    return found[0].digest if found else ""
+
+  for turn in (host == 0, host > 0):
+    said = meeting.share(work if turn else digest)
+    while None in said:
+      said = meeting.share(digest)
+  other = [i for i, heard in enumerate(said) if heard != said[0]]
   if other:
     raise ValueError(
       f"{name}: hosts {other} hold other rows than host 0.\n"
       "Their source files differ: copy them again, or share data.cache."
     )
-  return found
+  return tuple(found)
