@@ -20,10 +20,10 @@ def is_local(path: epath.Path) -> bool:
 
 def names(folder: epath.Path) -> list[str]:
   """Every file below a folder, relative to it, sorted."""
-  found = []
-  for place, _, files in folder.walk():
-    inside = place.relative_to(folder)
-    found += [(inside / name).as_posix() for name in files]
+  found = []  # by hand: `walk` drops the gs:// of what it finds
+  for path in folder.iterdir():
+    inside = names(path) if path.is_dir() else [""]
+    found += [f"{path.name}/{name}".rstrip("/") for name in inside]
   return sorted(found)
 
 
