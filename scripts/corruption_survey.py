@@ -202,6 +202,8 @@ def survey(library, seed: int, counts: dict[str, int]) -> list[tuple]:
           files = sum(kinds(copy / newest).values(), [])
           file = max(files, key=lambda p: p.stat().st_size)
           kind = kind_of(file.relative_to(copy / newest).as_posix())
+        if damage.startswith("step"):
+          kind = "the whole folder"
         touched = harm(damage, copy / newest, file, draw)
         if any(_differ(base / newest, copy / newest)):
           found.append((damage, kind, judge(library, copy, touched)))
