@@ -161,3 +161,12 @@ def test_examples_count_what_was_recognised():
   made = list(examples(rows, counts=counts))
   assert [e.origin for e in made] == ["f:1", "f:2", "f:3"]
   assert counts == {"alpaca": 2, "text": 1}
+
+
+def test_judged_answers_are_not_imitated():
+  row = {"prompt": "Hi", "completion": "Go away.", "label": False}
+  with pytest.raises(ValueError, match="f:1: label = False judges") as error:
+    example(row, "f:1")
+  assert error.value.kind == "judged answer"
+  found = example(row | {"label": "rude"}, "f:1")  # of another meaning
+  assert found.fields["label"] == "rude"

@@ -78,6 +78,13 @@ def example(row: dict, origin: str, format: str | None = None) -> Example:
       f"a row of format {name!r} needs {', '.join(missing)}\n"
       f"keys found: {_keys(row)}",
     )
+  if isinstance(row.get("label"), bool):
+    raise BadRow(
+      origin,
+      "judged answer",
+      f"label = {row['label']} judges this answer, and what is trained here is "
+      "imitated\nremove rows with label false, and the key from the others",
+    )
   used = set(FORMATS[name])
   extra = {}
   messages, text = [], ""
