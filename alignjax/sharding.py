@@ -173,14 +173,6 @@ class Placement:
     return found
 
 
-def put(tree, sharding: NamedSharding):
-  """Host arrays onto the mesh; each host places what its devices address."""
-  return jax.tree.map(
-    lambda x: jax.make_array_from_callback(x.shape, sharding, lambda i: x[i]),
-    tree,
-  )
-
-
 def put_rows(make: Callable, size: int, sharding: Sharding):
   """Arrays of `size` rows onto the mesh; each host makes only its own rows.
 

@@ -54,6 +54,11 @@ def test_rows_are_read_tokenised_and_counted(tiny, lines):
     f"{path} (train): 2 rows, 1 dropped: longer than 256 tokens"
   )
   assert rows[1].origin == rows.origin(1) == f"{path}:3"
+  with config.unlocked():
+    config.data.too_long = "split"
+  assert read(config).report[0] == (
+    f"{path} (train): 3 rows, 1 split: longer than 256 tokens"
+  )
   batch = data.train[0]
   assert batch.tokens.shape[0] == 8
   held = data.heldout[0]

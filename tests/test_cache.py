@@ -17,7 +17,7 @@ COUNTS = {
   "read": 4,
   "rows": 2,
   "dropped": 1,
-  "split": 0,
+  "cut": 0,
   "bad": {"NUL": 1},
   "first": "a",
 }

@@ -39,12 +39,18 @@ def spread(some, workers, rules=RULES):
 
 def test_a_chunk_by_hand():
   (chunk,) = spread(items(12), 1)
-  assert chunk.read == 12 and chunk.dropped == 1 and chunk.split == 0
+  assert chunk.read == 12 and chunk.dropped == 1 and chunk.cut == 0
   assert chunk.bad == [
     Record(f"a:{i}", "NUL", "a NUL\nrepair it", "raw") for i in (1, 8)
   ]
   origins = chunk.rows.column("origin").to_pylist()
   assert origins == [f"a:{i}" for i in (2, 3, 5, 6, 7, 9, 10, 11, 12)]
+
+
+def test_rows_that_are_cut_are_counted():
+  for rule, rows in (("split", 3), ("truncate", 1)):
+    (chunk,) = spread(chat(1, 60), 1, RULES._replace(too_long=rule))
+    assert (chunk.rows.num_rows, chunk.cut, chunk.dropped) == (rows, 1, 0)
 
 
 def test_several_processes_give_what_one_gives(monkeypatch):

@@ -122,8 +122,9 @@ def _line(spec: ConfigDict, made: Made, bad: BadRows, d: ConfigDict) -> str:
   line = f"{spec.path or spec.reader} ({spec.split}): {counts['rows']} rows"
   if counts["dropped"]:
     line += f", {counts['dropped']} dropped: longer than {d.max_length} tokens"
-  if counts["split"]:
-    line += f", {counts['split']} split: longer than {d.max_length} tokens"
+  if counts["cut"]:
+    how = "split" if d.too_long == "split" else "truncated"
+    line += f", {counts['cut']} {how}: longer than {d.max_length} tokens"
   if bad.counts:
     line += f", {bad.counts.total()} bad: {bad.kinds()}"
   return line
@@ -162,7 +163,7 @@ def _batches(
   spec: ConfigDict, name: str, reading: Reading, counts: dict, bad: BadRows
 ) -> Iterator[pa.RecordBatch]:
   """Tokenised rows; what is read is added to `counts` and `bad`."""
-  counts |= {"read": 0, "rows": 0, "dropped": 0, "split": 0}
+  counts |= {"read": 0, "rows": 0, "dropped": 0, "cut": 0}
   chunks = tokenise(
     _items(spec),
     reading.tokenizer,
@@ -177,7 +178,7 @@ def _batches(
       counts["read"] += chunk.read
       counts["rows"] += chunk.rows.num_rows
       counts["dropped"] += chunk.dropped
-      counts["split"] += chunk.split
+      counts["cut"] += chunk.cut
       if reading.progress is not None:
         reading.progress(name, counts["read"])
       yield chunk.rows

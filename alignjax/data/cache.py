@@ -29,7 +29,7 @@ ROWS, BAD, MADE_FROM = "rows.arrow", "bad.jsonl", "made_from.json"
 class Made(NamedTuple):
   """What reading a source gave: rows, counts and rows put aside.
 
-  counts: read (bad ones included), rows, dropped, split, bad (kind → number),
+  counts: read (bad ones included), rows, dropped, cut, bad (kind → number),
     first (bad row).
   digest: sha256 of `rows.arrow`, "" for a table in memory.
   """
@@ -43,7 +43,7 @@ class Made(NamedTuple):
 def fingerprint(files: Sequence[Path]) -> list[list]:
   """[name, bytes, sha256] of each file.
 
-  Every byte is read, on every start of a run: 1 to 2 s a GB from a fast disk.
+  Every byte is read, on every start of a run: about 1 s a GB.
   """
   return [[str(f), f.stat().st_size, sha256(f)] for f in files]
 

@@ -41,15 +41,15 @@ class Rules(NamedTuple):
 class Chunk(NamedTuple):
   """What some rows of a source became.
 
-  read: rows there were. dropped, split: how many of them were dropped or split
-  for their length.
+  read: rows there were. dropped, cut: how many of them were left out, and how
+    many split or truncated, for their length.
   """
 
   rows: pa.RecordBatch
   bad: list[Record]
   read: int
   dropped: int
-  split: int
+  cut: int
 
 
 def tokenise(
@@ -95,7 +95,7 @@ def encode(
   rules: Rules,
 ) -> Chunk:
   """One chunk."""
-  rows, bad, dropped, split = [], [], 0, 0
+  rows, bad, dropped, cut = [], [], 0, 0
   for item in items:
     try:
       if isinstance(item, BadRow):
@@ -111,9 +111,9 @@ def encode(
       bad.append(Record(e.origin, e.kind, e.reason, e.raw))
       continue
     dropped += not kept
-    split += len(kept) > 1
+    cut += bool(kept) and len(row.tokens) > rules.max_length
     rows += kept
-  return Chunk(record_batch(rows), bad, len(items), dropped, split)
+  return Chunk(record_batch(rows), bad, len(items), dropped, cut)
 
 
 def cores() -> int:
