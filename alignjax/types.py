@@ -55,6 +55,12 @@ class Batch(NamedTuple):
   follows it. Only trained tokens are listed, so the readout never touches the
   rest; `completions` is 0 on the unused tail. `weights` is what a trained token
   counts in the loss, 0 on the tail.
+
+  parents: the document that a token's own one continues and sees, 0 for none;
+    None where no document of the batch has one.
+  ends: where the last token of completion s + 1 stands, 0 where there is none.
+  fields: what else is known, by name: of each trained token [B, T]
+    ("reference/logp") or of each completion [B, S] ("label").
   """
 
   tokens: Int[Array, "B L"]
@@ -64,6 +70,9 @@ class Batch(NamedTuple):
   targets: Int[Array, "B T"]
   completions: Int[Array, "B T"]
   weights: Float[Array, "B T"]
+  parents: Int[Array, "B L"] | None = None
+  ends: Int[Array, "B S"] | None = None
+  fields: dict[str, Array] = {}
 
 
 class Term(NamedTuple):

@@ -1,3 +1,4 @@
+import jax
 import numpy as np
 import pytest
 
@@ -156,9 +157,8 @@ def test_hosts_that_take_their_rows_make_the_whole_batch(hosts):
   held = [
     mixture().batch(5, range(h * own, (h + 1) * own)) for h in range(hosts)
   ]
-  for name, values in whole._asdict().items():
-    joined = np.concatenate([getattr(batch, name) for batch in held])
-    np.testing.assert_array_equal(joined, values, err_msg=name)
+  joined = jax.tree.map(lambda *x: np.concatenate(x), *held)
+  jax.tree.map(np.testing.assert_array_equal, joined, whole)
 
 
 def test_held_out_rows_are_all_there_once_in_order():
