@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 
+import jax
 import numpy as np
 import pytest
 
@@ -52,7 +53,7 @@ for step in range(3):
   batch = sharding.put_rows(
     partial(data.train.batch, step), data.train.size, place.rows
   )
-  for name, x in batch._asdict().items():
+  for name, x in enumerate(jax.tree.leaves(batch)):
     for shard in x.addressable_shards:
       found[f"{step}/{name}/{shard.index[0].start}"] = shard.data
 assert collated == [8 // hosts] * 3, collated
@@ -134,8 +135,7 @@ def test_two_hosts_see_the_batches_of_one(tmp_path, root, source, shared):
   seen = [set(h) for h in held]
   assert not seen[0] & seen[1]  # each row was made by one host
   for step in range(3):
-    whole = data.train[step]
-    for name, values in whole._asdict().items():
+    for name, values in enumerate(jax.tree.leaves(data.train[step])):
       for b in range(8):
         (own,) = [h for h in held if f"{step}/{name}/{b}" in h]
         got = own[f"{step}/{name}/{b}"]
