@@ -9,7 +9,7 @@ from scripts import corruption_survey as survey
 
 @pytest.fixture(scope="module")
 def found():
-  return survey.survey(survey.Ours(), 1, dict.fromkeys(survey.COUNTS, 2))
+  return survey.survey(survey.Ours(), 1, dict.fromkeys(survey.COUNTS, 3))
 
 
 def test_nothing_is_silently_wrong_and_the_damage_is_named(found):

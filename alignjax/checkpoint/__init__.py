@@ -7,7 +7,8 @@ STEP/
   COMMIT               sha256 of every manifest, written last
 """
 
-from alignjax.checkpoint.checkpoints import Checkpoints, Found
+from alignjax.checkpoint.checkpoints import Checkpoints
 from alignjax.checkpoint.record import differing, refuse
+from alignjax.checkpoint.search import Found
 
 __all__ = ["Checkpoints", "Found", "differing", "refuse"]

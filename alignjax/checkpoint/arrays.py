@@ -1,5 +1,6 @@
 """Arrays of a step: orbax writes and reads them."""
 
+import contextlib
 from collections.abc import Callable, Mapping
 
 import jax
@@ -33,8 +34,20 @@ class Arrays:
     self._orbax.save(folder, args=ocp.args.Composite(**args))
 
   def wait(self) -> None:
-    """Until what was started is written; raises what went wrong in it."""
-    self._orbax.wait_until_finished()
+    """Until what was started is written; raises what went wrong in it.
+
+    Nothing writes any more when it raises.
+    """
+    try:
+      self._orbax.wait_until_finished()
+    except Exception:
+      # orbax raises at the first of its writers that fails and leaves the
+      # others writing; it has no public name for them.
+      manager = getattr(self._orbax, "_async_manager", None)
+      for writer in getattr(manager, "_commit_futures", None) or ():
+        with contextlib.suppress(Exception):
+          writer.result()
+      raise
 
   def restore(self, folder: epath.Path, like: Mapping) -> dict:
     """Trees laid out as those of `like`.

@@ -6,27 +6,19 @@ import json
 import os
 import threading
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
 
 import jax
 
-from alignjax.checkpoint import files, manifest
+from alignjax.checkpoint import files, manifest, search
 from alignjax.checkpoint.arrays import Arrays
 from alignjax.checkpoint.hosts import Meeting, draw_name
+from alignjax.checkpoint.record import RECORD
+from alignjax.checkpoint.search import Found
 from alignjax.checkpoint.steps import Steps, beyond
 from alignjax.checkpoint.trouble import lost
 from alignjax.step import State
 
-RECORD = "record.json"
 ON_ERROR = ("stop", "continue")
-
-
-class Found(NamedTuple):
-  """A step that verifies, and lines on the newer ones that do not."""
-
-  step: int
-  record: dict
-  passed: list[str]
 
 
 def stage(name: str) -> None:
@@ -93,30 +85,8 @@ class Checkpoints:
     Raises ValueError where steps were committed and none of them verifies:
     training never starts again from nothing unasked.
     """
-    self._damaged, passed = [], []
-    for step, committed in self._hosts.tell(self._steps.newest_first):
-      where = f"{self.folder.name}/{step}"
-      if not committed:
-        passed.append(f"{where}: no commit marker: its save was cut short")
-        continue
-      faults = self._faults(step)
-      if not faults:
-        return Found(step, self._record(step), passed)
-      more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-      passed.append(f"{where}: {faults[0]}{more}")
-      self._damaged.append(step)
-    if self._damaged:
-      raise ValueError(
-        "\n".join(
-          (
-            f"{self.folder}: no checkpoint is whole.",
-            *passed[:3],
-            "Put back a copy of one, or move the folder away to train from "
-            "the start.",
-          )
-        )
-      )
-    return None
+    found, self._damaged = search.newest(self._steps, self._hosts)
+    return found
 
   def tidy(self) -> None:
     """Removes what saves cut short left, and says so.
@@ -218,8 +188,7 @@ class Checkpoints:
         self._prune(step)
     except Exception as error:
       self._failure = step, error
-      # Threads of orbax may be writing still; what they leave goes later.
-      with contextlib.suppress(OSError):
+      with contextlib.suppress(OSError):  # else the next save does it
         if jax.process_index() == 0:
           self._steps.clear()
 
@@ -234,7 +203,7 @@ class Checkpoints:
 
   def _commit(self, step: int, record: str, failure: Exception | None) -> None:
     folder, meeting = self._steps.path(step), self._saves
-    host, hosts = _place()
+    host = jax.process_index()
 
     def arrays():
       if failure is not None:
@@ -254,16 +223,6 @@ class Checkpoints:
     stage("before commit")
     meeting.tell(lambda: manifest.commit(folder, digests))
     stage("after commit")
-
-  def _faults(self, step: int) -> list[str]:
-    """Why a step does not verify; each host reads its share of the files."""
-    folder, (host, hosts) = self._steps.path(step), _place()
-    told = self._hosts.share(lambda: manifest.faults(folder, host, hosts))
-    return list(dict.fromkeys(line for lines in told for line in lines))
-
-  def _record(self, step: int) -> dict:
-    file = self._steps.path(step) / RECORD
-    return self._hosts.tell(lambda: json.loads(file.read_text("utf-8")))
 
   def _is_saved(self, step: int) -> bool:
     """Whether a step is committed; where it is not, makes room for it."""
@@ -294,8 +253,3 @@ def _trees(state: State) -> dict:
   rest = state._asdict()
   del rest["frozen"]
   return {k: rest.pop(k) for k in ("params", "moments")} | {"rest": rest}
-
-
-def _place() -> tuple[int, int]:
-  """This host, and how many there are."""
-  return jax.process_index(), jax.process_count()

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 
+RECORD = "record.json"  # beside the arrays of a step
 SHOWN = 3  # differences that a message has room for
 
 
