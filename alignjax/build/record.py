@@ -20,6 +20,7 @@ FREE = (
   "checkpoint.",
   "train.eval_every",
   "train.accumulate",
+  "train.nonfinite",
   "model.path",
   "model.preset",
   "model.revision",
@@ -30,6 +31,8 @@ FREE = (
   "data.template",
   "data.cache",
   "data.workers",
+  "data.on_bad_row",
+  "data.bad_rows_limit",
 )
 
 
@@ -53,10 +56,12 @@ def record(
     block, _, rest = key.partition(".")
     if any(key.startswith(f) if f[-1] == "." else key == f for f in FREE):
       continue
-    if block == "optim" and "." in rest and not rest.startswith(optimizer):
+    if block == "optim" and "." in rest and rest.split(".")[0] != optimizer:
       continue  # options of another optimizer
     if key == "train.steps" and config.optim.schedule == "constant":
       continue  # may be prolonged
+    if key == "train.spike":  # whether it stops or skips changes no number
+      value = "off" if value == "off" else "skip or stop"
     found[key] = value
   # Last: where a value differs, it is the cause, and the data follow.
   return found | {"frozen": checksum(frozen), **data}
@@ -90,10 +95,23 @@ def checksum(tree: dict) -> str:
     parts = []
     for i, x in enumerate(jax.tree.leaves(tree)):
       kind = {1: jnp.uint8, 2: jnp.uint16, 4: jnp.uint32}[x.dtype.itemsize]
-      bits = jax.lax.bitcast_convert_type(x, kind).astype(jnp.uint32).ravel()
-      # Odd factors by place: rows that change places change the sum.
-      place = jnp.arange(bits.size, dtype=jnp.uint32) * 2 + 2 * i + 1
-      parts.append((bits * place).sum(dtype=jnp.uint32))
+      bits = jax.lax.bitcast_convert_type(x, kind).astype(jnp.uint32)
+      parts.append(_mixed(bits ^ _place(bits.shape, i)).sum(dtype=jnp.uint32))
     return sum(parts)
 
   return f"{int(total(tree)):08x}"
+
+
+def _place(shape: tuple[int, ...], leaf: int) -> jax.Array:
+  """A number of each element's place, by its axes: nothing is gathered."""
+  found = jnp.zeros(shape, jnp.uint32)
+  for axis, n in enumerate(shape):
+    found = found * n + jax.lax.broadcasted_iota(jnp.uint32, shape, axis)
+  return _mixed(found + jnp.uint32(leaf * 0x9E3779B9 % 2**32))
+
+
+def _mixed(x: jax.Array) -> jax.Array:
+  """One to one, and every bit depends on all (MurmurHash3's last steps)."""
+  x = (x ^ (x >> 16)) * jnp.uint32(0x85EBCA6B)
+  x = (x ^ (x >> 13)) * jnp.uint32(0xC2B2AE35)
+  return x ^ (x >> 16)

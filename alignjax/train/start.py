@@ -8,14 +8,21 @@ import jax
 from etils import epath
 from jax.experimental import multihost_utils
 
-from alignjax.checkpoint import Checkpoints, Found, refuse
+from alignjax.checkpoint import Checkpoints, Found, differing, refuse
 from alignjax.step import State
 
 RESUME = ("", "weights-only", "fresh-optimizer")
 # What each mode must find as it was; the rest of a record may differ.
 WEIGHTS = ("model", "frozen")
 DATA = (*WEIGHTS, "tokenizer", "template", "data", "seed", "train.batch")
-LOGS = ("metrics", "evaluations", "samples", "events")
+FILES = (
+  "metrics.jsonl",
+  "evaluations.jsonl",
+  "samples.jsonl",
+  "events.jsonl",
+  "config.json",
+  "run.json",
+)
 
 
 def check(resume: str) -> None:
@@ -40,7 +47,8 @@ def begin(
   resume: "" refuses whatever differs. "fresh-optimizer" keeps parameters, step
     and data position and makes new moments; optimizer, schedule and loss may
     differ. "weights-only" keeps the parameters alone and begins at step 0; the
-    older run's checkpoints and logs are moved aside, to names with `before-`.
+    older run's checkpoints and logs are moved aside, to names with `before-1`,
+    `before-2` and so on.
     Once the run has a checkpoint made under the same mode, it just goes on.
 
   Raises ValueError naming what differs; FileNotFoundError where `resume` finds
@@ -58,23 +66,34 @@ def begin(
       "--resume in a fresh folder, or another --workdir."
     )
   if found is not None and _goes_on(found, record, resume):
-    refuse(found.record, _part(record, None))
+    refuse(*_both(found, record, None))
     lines = [*found.passed, f"continuing after step {found.step}"]
     return checkpoints.restore(found.step, state), lines
   if resume == "fresh-optimizer":
-    refuse(found.record, _part(record, DATA))
+    refuse(*_both(found, record, DATA))
     back = checkpoints.restore(found.step, state, moments=False)
     line = f"continuing after step {found.step} with a fresh optimizer"
     return back, [*found.passed, line]
   if found is not None:
-    refuse(found.record, _part(record, WEIGHTS))
-    older = _move(checkpoints.folder, found.step, workdir)
+    refuse(*_both(found, record, WEIGHTS))
+    older = _move(checkpoints.folder, older, workdir)
   with contextlib.closing(Checkpoints.reader(older)) as before:
     found = before.newest()
-    refuse(found.record, _part(record, WEIGHTS))
+    refuse(*_both(found, record, WEIGHTS))
     params = before.params(found.step, state.params)
   line = f"weights of step {found.step} of {older}; a run from step 0"
   return state._replace(params=params), [*found.passed, line]
+
+
+def first_step(state: State, steps: int) -> int:
+  """Steps done; raises ValueError where they are more than `steps`."""
+  done = int(state.data)
+  if done > steps:
+    raise ValueError(
+      f"train.steps = {steps}, and the run's checkpoint is of step {done}.\n"
+      f"Give {done} or more, or another --workdir."
+    )
+  return done
 
 
 def _goes_on(found: Found, record: Mapping, resume: str) -> bool:
@@ -82,43 +101,50 @@ def _goes_on(found: Found, record: Mapping, resume: str) -> bool:
   if not resume:
     return True
   own = found.record.get("resume") == resume
-  return own and all(found.record.get(k) == v for k, v in record.items())
+  return own and not differing(*_both(found, record, None))
 
 
-def _part(record: Mapping[str, str], names: Sequence[str] | None) -> dict:
-  """The entries called, or in a block called, by one of `names`."""
-  return {
-    k: v
-    for k, v in record.items()
-    if (k != "resume" if names is None else k.startswith(tuple(names)))
-  }
+def _both(
+  found: Found, record: Mapping, names: Sequence[str] | None
+) -> tuple[dict, dict]:
+  """What a checkpoint and a config say of all there is, or of `names`.
+
+  names: of entries or of their blocks. What only the checkpoint has (a loss, a
+    part of a mixture) is None of the config.
+  """
+  there, here = (
+    {
+      k: v
+      for k, v in one.items()
+      if (k != "resume" if names is None else k.startswith(tuple(names)))
+    }
+    for one in (found.record, record)
+  )
+  return there, {k: None for k in there if k not in here} | here
 
 
 def _older(folder: epath.Path) -> epath.Path | None:
-  """The newest of the folders `_move` has left."""
-  if not folder.parent.exists():
-    return None
-  steps = {
-    int(p.name.rpartition("-")[2]): p
-    for p in folder.parent.iterdir()
-    if p.name.startswith(f"{folder.name}.before-")
-  }
-  return steps[max(steps)] if steps else None
+  """The last of the folders `_move` has left."""
+  found = {}
+  for path in folder.parent.iterdir() if folder.parent.exists() else ():
+    name, _, number = path.name.rpartition(".before-")
+    if name == folder.name and number.isdecimal():
+      found[int(number)] = path
+  return found[max(found)] if found else None
 
 
-def _move(folder: epath.Path, step: int, workdir: Path) -> epath.Path:
-  """Renames checkpoints, then logs; nothing that is there is overwritten."""
-  aside = folder.parent / f"{folder.name}.before-{step}"
-  if aside.exists():
-    raise ValueError(
-      f"{aside} is there already.\nRename it, or use another --workdir."
-    )
+def _move(
+  folder: epath.Path, older: epath.Path | None, workdir: Path
+) -> epath.Path:
+  """Renames logs, then checkpoints; nothing that is there is overwritten."""
+  number = int(older.name.rpartition("-")[2]) + 1 if older else 1
+  aside = folder.parent / f"{folder.name}.before-{number}"
+  if jax.process_count() > 1:  # all have looked at the folder
+    multihost_utils.sync_global_devices("older run is moved aside")
   if jax.process_index() == 0:
-    for name in LOGS:
-      file = workdir / f"{name}.jsonl"
-      target = workdir / f"{name}.before-{step}.jsonl"
+    for file in (workdir / name for name in FILES):
       if file.exists():
-        file.rename(target)
+        file.rename(file.with_name(f"{file.stem}.before-{number}{file.suffix}"))
     folder.rename(aside)
   if jax.process_count() > 1:
     multihost_utils.sync_global_devices("older run moved aside")
