@@ -57,8 +57,8 @@ def line(row: Mapping) -> str:
 class Lines:
   """Appends rows to a file, each call in one write.
 
-  patient: what the disk refuses waits for the next call; otherwise it is an
-    OSError at once.
+  patient: what the disk refuses waits for the next call or the end; otherwise
+    it is an OSError at once.
   """
 
   def __init__(self, path: Path, patient: bool):
@@ -85,8 +85,15 @@ class Lines:
       new, self._trouble = trouble != self._trouble, trouble
       return f"{trouble}; its rows wait in memory" if new else ""
 
-  def close(self) -> None:
+  def close(self) -> str:
+    """Returns what is lost where the disk refuses rows to the end."""
+    if self.patient and self.waiting:
+      self.append([])
     self._file.close()
+    if not (self.patient and self.waiting):
+      return ""
+    lost = self.waiting.count(b"\n")
+    return f"{self._trouble}; {lost} of its rows are lost"
 
 
 def cut(path: Path, step: int) -> list[dict]:

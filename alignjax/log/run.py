@@ -3,14 +3,15 @@
 import math
 import sys
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from io import TextIOBase
 from pathlib import Path
 from typing import SupportsFloat
 
 import numpy as np
-from tensorboardX import SummaryWriter
 
+from alignjax.log.events import Events
 from alignjax.log.progress import Progress
 from alignjax.log.records import Lines, cut
 
@@ -21,9 +22,9 @@ FILES = ("metrics", "evaluations", "samples", "events")
 class RunLog:
   """Writes a run's numbers and samples to its folder, and shows progress.
 
-  A resumed run (`start_step` > 0) keeps the rows up to and with that step, in
-  `kept`, and cuts later ones, which it is about to write again; a run from step
-  0 starts empty files.
+  A resumed run (`start_step` > 0) keeps the rows up to and with that step and
+  cuts later ones, which it is about to write again; a run from step 0 starts
+  empty files. `kept` counts the rows of each step, by file.
 
   Args:
     workdir: the run folder, made if missing.
@@ -63,20 +64,18 @@ class RunLog:
     self.kept, self._files = {}, {}
     for name in FILES:
       path = workdir / f"{name}.jsonl"
-      self.kept[name] = cut(path, start_step)
+      rows = cut(path, start_step)
+      self.kept[name] = Counter(row.get("step", 0) for row in rows)
       self._files[name] = Lines(path, patient)
-    kept = self.kept["metrics"]
-    before = kept[-1].get("wall_s", 0.0) if kept else 0.0
-    self._began = time.monotonic() - before
+      if name == "metrics":
+        before = rows[-1].get("wall_s", 0.0) if rows else 0.0
+        self._began = time.monotonic() - before
+    self._progress = Progress(stream or sys.stderr, total_steps, start_step)
     self._events = None
     if tensorboard:
-      self._events = SummaryWriter(
-        str(workdir / "tensorboard"),
-        # Events from here on belong to rows that were cut above.
-        purge_step=start_step + 1 if start_step else 0,
-        flush_secs=10,
-      )
-    self._progress = Progress(stream or sys.stderr, total_steps, start_step)
+      # Events from here on belong to rows that were cut above.
+      first = start_step + 1 if start_step else 0
+      self._events = Events(workdir / "tensorboard", first, self.message)
 
   def write(self, step: int, values: Mapping[str, SupportsFloat]) -> None:
     """Appends a step's row to metrics.jsonl; one row a step.
@@ -105,13 +104,10 @@ class RunLog:
       row["nonfinite"] = bad
     row["wall_s"] = round(time.monotonic() - self._began, 3)
     self._append(file, [row])
+    shown = {prefix + name: x for name, x in numbers.items()}
     if self._events is not None:
-      # tensorboardX prints a warning into the progress for each NaN.
-      for name, x in numbers.items():
-        if name not in bad:
-          self._events.add_scalar(prefix + name, x, row["step"])
+      self._events.scalars(row["step"], shown)
     if self._wandb is not None:
-      shown = {prefix + name: x for name, x in numbers.items()}
       self._wandb.log(shown, step=row["step"])
 
   def evaluation(self, step: int, values: Mapping[str, SupportsFloat]) -> None:
@@ -134,7 +130,7 @@ class RunLog:
       rows.append({"step": int(step), "name": name, **known})
     self._append("samples", rows)
     if self._events is not None and samples:
-      self._events.add_text(name, _markdown(samples), int(step))
+      self._events.text(int(step), name, _markdown(samples))
 
   def progress(self, step: int, values: Mapping[str, SupportsFloat]) -> None:
     """Shows step, loss, tokens/s and time left: a bar or plain lines."""
@@ -148,7 +144,8 @@ class RunLog:
     """Flushes and closes every file; the log takes no more rows."""
     self._progress.close()
     for file in self._files.values():
-      file.close()
+      if lost := file.close():
+        self.message(lost)
     if self._events is not None:
       self._events.close()
     if self._wandb is not None:
@@ -169,7 +166,7 @@ class NoLog:
   """The log of a host that keeps none: `RunLog`'s methods, without effect."""
 
   def __init__(self):
-    self.kept = dict.fromkeys(FILES, ())
+    self.kept = dict.fromkeys(FILES, Counter())
 
   def write(self, step: int, values: Mapping) -> None: ...
   def evaluation(self, step: int, values: Mapping) -> None: ...
