@@ -214,3 +214,26 @@ def test_a_broken_file_is_named(tmp_path, name, text, said):
   (tmp_path / name).write_text(text)
   with pytest.raises(ValueError, match=said):
     write_report(tmp_path)
+
+
+def test_skipped_steps_are_facts(tmp_path):
+  write_folder(tmp_path)
+  events = [{"step": s, "kind": "spike", "rows": ["a:1"]} for s in range(2, 9)]
+  events.insert(1, {"step": 5, "kind": "nonfinite", "loss": None, "rows": []})
+  lines = "".join(json.dumps(row) + "\n" for row in events)
+  (tmp_path / "events.jsonl").write_text(lines)
+  facts = re.findall(
+    r"<dt>(Skipped.*?)</dt><dd>(.*?)</dd>(?:\s*<dd[^>]*>(.*?)</dd>)?",
+    write_report(tmp_path).read_text("utf-8"),
+  )
+  assert facts == [
+    ("Skipped, not finite", "1", "at step 5"),
+    ("Skipped, spike", "7", "at step 2, 3, 4, 5, 6, …"),
+  ]
+
+
+def test_epochs_of_parts_are_no_curves(tmp_path):
+  row = {"step": 1, "loss": 2.0, "epoch/a": 0.5, "epoch/b": 0.1, "kl": 1.0}
+  (tmp_path / "metrics.jsonl").write_text(json.dumps(row) + "\n")
+  page = write_report(tmp_path).read_text("utf-8")
+  assert "<b>kl</b>" in page and "epoch/" not in page

@@ -18,6 +18,9 @@ FIRST = {
   "tokens_per_s": "Tokens per second",
 }
 NOT_DRAWN = ("step", "tokens", "wall_s", "nonfinite", "epoch", "step_s")
+# Steps whose update was not applied, by the kind of event.
+SKIPPED = {"nonfinite": "Skipped, not finite", "spike": "Skipped, spike"}
+STEPS = 5  # that are named
 ROW = ("step", "wall_s", "nonfinite")  # the log's own fields
 SAMPLES = 12  # completions shown for a prompt; the file has all of them
 
@@ -26,8 +29,8 @@ def write_report(workdir: str | Path) -> Path:
   """Writes report.html from what lies in a run folder; returns its path.
 
   Reads metrics.jsonl and, where present, evaluations.jsonl, samples.jsonl,
-  config.json and run.json; `tokens` is counted per row. The same folder gives
-  the same bytes.
+  events.jsonl, config.json and run.json; `tokens` is counted per row. The same
+  folder gives the same bytes.
 
   Raises:
     FileNotFoundError: no metrics.jsonl.
@@ -48,7 +51,7 @@ def write_report(workdir: str | Path) -> Path:
   page = render(
     title=str(config.get("name") or workdir.resolve().name),
     subtitle=_subtitle(run),
-    facts=_facts(rows, config),
+    facts=_facts(rows, config, _lines(workdir / "events.jsonl")),
     curves=curves,
     more=more,
     thinned=_thinned(rows),
@@ -121,7 +124,11 @@ def _curve(rows: Sequence[dict], name: str):
 def _curves(rows: Sequence[dict]) -> tuple[list[dict], list[dict]]:
   """The four main figures, and one for each other metric of the rows."""
   seen = {name.removeprefix("eval/") for row in rows for name in row}
-  rest = sorted(seen - set(FIRST) - set(NOT_DRAWN))
+  rest = sorted(
+    name
+    for name in seen - set(FIRST) - set(NOT_DRAWN)
+    if not name.startswith("epoch/")  # a straight line for each part
+  )
   last = max(row["step"] for row in rows)
   figures = []
   for number, name in enumerate([*FIRST, *rest]):
@@ -144,7 +151,9 @@ def _thinned(rows: Sequence[dict]) -> int:
   return -(-count // POINTS) if count > POINTS else 0
 
 
-def _facts(rows: Sequence[dict], config: Mapping) -> list[dict]:
+def _facts(
+  rows: Sequence[dict], config: Mapping, events: Sequence[dict]
+) -> list[dict]:
   facts = []
 
   def say(name: str, value: str, note: str = "") -> None:
@@ -173,7 +182,18 @@ def _facts(rows: Sequence[dict], config: Mapping) -> list[dict]:
       best, step = min(finite)
       first_to_last = f"{finite[0][0]:.3f} → {finite[-1][0]:.3f}"
       say(label, first_to_last, f"best {best:.3f} at step {step:,}")
-  broken = [row["step"] for row in rows if row.get("nonfinite")]
+  for kind, name in SKIPPED.items():
+    steps = [e["step"] for e in events if e.get("kind") == kind]
+    if steps:
+      at = ", ".join(f"{step:,}" for step in steps[:STEPS])
+      at += ", …" if len(steps) > STEPS else ""
+      say(name, f"{len(steps):,}", f"at step {at}")
+  told = {e["step"] for e in events}
+  broken = [
+    row["step"]
+    for row in rows
+    if row.get("nonfinite") and row["step"] not in told
+  ]
   if broken:
     say("Rows not finite", f"{len(broken):,}", f"first at step {broken[0]:,}")
   return facts
