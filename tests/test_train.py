@@ -160,49 +160,17 @@ def test_a_run_is_exported_and_loaded(whole, tmp_path, capsys):
   assert lm.config.windows == run.lm.config.windows
 
 
-LOSS = """
-import jax.numpy as jnp
-from alignjax.losses import sft
+class One:
+  """One batch of several."""
 
-needs = sft.needs
+  def __init__(self, batches, i):
+    self.batches, self.i, self.size = batches, i, batches.size
 
-def loss(stats, batch):
-  terms = sft.loss(stats, batch)
-  nll = terms.loss["nll"]
-  bad = jnp.where((batch.tokens == ord("~")).any(), jnp.nan, 0.0)
-  return terms._replace(loss={"nll": nll._replace(sum=nll.sum + bad)})
-"""
+  def __len__(self):
+    return 1
 
-
-def test_a_loss_that_is_not_finite_stops_the_run(tiny, tmp_path, monkeypatch):
-  (tmp_path / "poisoned.py").write_text(LOSS)
-  (tmp_path / "lib").mkdir()
-  (tmp_path / "lib" / "poisoned.py").write_text(LOSS)
-  monkeypatch.syspath_prepend(tmp_path)
-  prompts = [f"Is {i} even?" if i != 12 else "Is ~ even?" for i in range(24)]
-  rows = [json.dumps({"prompt": p, "completion": "yes"}) for p in prompts]
-  file = tmp_path / "rows.jsonl"
-  file.write_text("\n".join(rows))
-  config = tiny(
-    **SETTINGS | {"mesh": (1, 1, 1), "sample__count": 0},
-    data__train__path=str(file),
-    data__eval__path="",
-    loss__main__name="lib.poisoned",
-  )
-  place = build.placement(config)
-  model = build.model(config, place)
-  data = build.data(config, model.tokenizer, model.lm.config, place)
-  bad = next(i for i in range(3) if ("", 12) in data.train.indices(i)) + 1
-  with pytest.raises(FloatingPointError) as error:
-    train(config, tmp_path / "run")
-  lines = str(error.value).splitlines()
-  assert len(lines) <= 5
-  assert (
-    lines[0].startswith(f"Step {bad}: loss nan") and "not applied" in lines[0]
-  )
-  assert f"{file}:13" in str(error.value)
-  steps = [r["step"] for r in read_metrics(tmp_path / "run" / "metrics.jsonl")]
-  assert steps == list(range(1, bad))
+  def batch(self, step, rows):
+    return self.batches.batch(self.i, rows)
 
 
 def test_held_out_loss_is_weighted_by_tokens(whole, tiny):
@@ -212,9 +180,12 @@ def test_held_out_loss_is_weighted_by_tokens(whole, tiny):
   data = build.data(config, model.tokenizer, model.lm.config, run.place)
   state = run.init(*optim.split(model.params, ()))
   assert len(data.heldout) == 2
-  one, two = (run.evaluate(state, [b])["loss"] for b in data.heldout)
+  one, two = (
+    run.evaluate(state, One(data.heldout, i))["loss"] for i in range(2)
+  )
   n, m = ((b.completions > 0).sum() for b in data.heldout)
   both = run.evaluate(state, data.heldout)["loss"]
+  assert run.evaluate(state, data.heldout, lambda: True) is None
   assert both == pytest.approx((n * one + m * two) / (n + m), rel=1e-6)
   assert n != m and one != two
 

@@ -9,6 +9,8 @@ import optax
 from ml_collections import ConfigDict
 
 from alignjax import optim
+from alignjax.models.config import ModelConfig
+from alignjax.models.lm import LM
 from alignjax.step import Objective
 
 
@@ -91,10 +93,32 @@ def optimizer(config: ConfigDict, params) -> optax.GradientTransformation:
   )
 
 
+# Steps or numbers of things; 0 has a meaning of its own.
+COUNTS = (
+  "train.eval_every",
+  "sample.every",
+  "sample.count",
+  "checkpoint.every",
+  "checkpoint.keep_every",
+)
+
+
+def check(config: ConfigDict, model: ModelConfig) -> None:
+  """Raises ValueError for what no run can have; nothing is read or loaded."""
+  for key in COUNTS:
+    block, _, name = key.partition(".")
+    if config[block][name] < 0:
+      raise ValueError(f"{key} = {config[block][name]}; it must be 0 or more.")
+  noise(config)
+  guard(config)
+  schedule(config)
+  optimizer(config, optim.split(LM(model).shapes(), config.optim.frozen)[0])
+
+
 def noise(config: ConfigDict) -> float:
   """α of NEFTune's noise; 0 for none."""
   alpha = config.train.neftune
-  if alpha < 0:
+  if not alpha >= 0:
     raise ValueError(f"train.neftune = {alpha}; it must be 0 (none) or more.")
   return float(alpha)
 

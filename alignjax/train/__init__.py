@@ -46,62 +46,62 @@ def train(
   place = build.placement(config)
   objectives = build.objectives(config)
   shape, tokenizer = build.outline(config)
-  with Counting(sys.stderr, "tokenising") as progress:
-    data = build.data(
-      config,
-      tokenizer,
-      shape,
-      place,
-      cache=workdir / "data",
-      progress=progress if jax.process_index() == 0 else None,
-    )
-  model = build.model(config, place)
-  run = Run(config, place, model.lm, objectives)
-  params, frozen = optim.split(model.params, config.optim.frozen)
-  del model  # the state is the only holder of the weights from here on
-  state = run.init(params, frozen)
-  del params, frozen
-
+  build.training.check(config, shape)
   said = []  # until there is a log
   checkpoints = build.checkpoints(config, workdir, said.append)
-  record = build.record(config, run.lm.config, state.frozen, data.identity)
-  record["resume"] = resume
-  state, lines = start.begin(checkpoints, state, record, resume, workdir)
-  first = int(state.data)
-  owner = jax.process_index() == 0
-  if owner:
-    write_run(
-      workdir,
-      config.to_json_best_effort(),
-      {
+  with contextlib.closing(checkpoints):
+    with Counting(sys.stderr, "tokenising") as progress:
+      data = build.data(
+        config,
+        tokenizer,
+        shape,
+        place,
+        cache=workdir / "data",
+        progress=progress if jax.process_index() == 0 else None,
+      )
+    model = build.model(config, place)
+    run = Run(config, place, model.lm, objectives)
+    params, frozen = optim.split(model.params, config.optim.frozen)
+    del model  # the state is the only holder of the weights from here on
+    state = run.init(params, frozen)
+    del params, frozen
+
+    record = build.record(config, run.lm.config, state.frozen, data.identity)
+    record["resume"] = resume
+    state, lines = start.begin(checkpoints, state, record, resume, workdir)
+    first = start.first_step(state, config.train.steps)
+    owner = jax.process_index() == 0
+    log = NoLog()
+    if owner:
+      facts = {
         "devices": [str(d.device_kind) for d in place.mesh.devices.flat],
         "hosts": jax.process_count(),
         "mesh": dict(place.mesh.shape),
         "parameters": run.count(state),
         "data": data.report,
         "first_step": first,
-      },
-      resumed=first > 0,
-    )
-    if data.bad:
-      bad.write(data.bad, workdir / "bad_rows.jsonl")
-  log = NoLog()
-  if owner:
-    log = RunLog(
-      workdir,
-      total_steps=config.train.steps,
-      start_step=first,
-      tensorboard=config.log.tensorboard,
-      wandb={"project": config.log.wandb} if config.log.wandb else None,
-      patient=config.checkpoint.on_error == "continue",
-    )
-  with log, contextlib.closing(checkpoints):
-    checkpoints.say = log.message
-    for line in [*run.describe(state), *data.report, *lines, *said]:
-      log.message(line)
-    checkpoints.tidy()
-    generate = build.generator(config, run.lm, tokenizer, data.template, place)
-    prompts = build.prompts(config, tokenizer, data.template)
-    loop = Loop(run, data, log, checkpoints, record, generate, prompts)
-    loop(state, first, workdir / "profile" if profile else None)
+      }
+      made = config.to_json_best_effort()
+      write_run(workdir, made, facts, resumed=first > 0)
+      if data.bad:
+        bad.write(data.bad, workdir / "bad_rows.jsonl")
+      log = RunLog(
+        workdir,
+        total_steps=config.train.steps,
+        start_step=first,
+        tensorboard=config.log.tensorboard,
+        wandb={"project": config.log.wandb} if config.log.wandb else None,
+        patient=config.checkpoint.on_error == "continue",
+      )
+    with log:
+      checkpoints.say = log.message
+      for line in [*run.describe(state), *data.report, *lines, *said]:
+        log.message(line)
+      checkpoints.tidy()
+      generate = build.generator(
+        config, run.lm, tokenizer, data.template, place
+      )
+      prompts = build.prompts(config, tokenizer, data.template)
+      loop = Loop(run, data, log, checkpoints, record, generate, prompts)
+      loop(state, first, workdir / "profile" if profile else None)
   return write_report(workdir) if owner else workdir / "report.html"

@@ -1,10 +1,13 @@
 """Steps, and what happens between them."""
 
+import contextlib
 import math
 import time
 from pathlib import Path
 
 import jax
+import numpy as np
+from jax.experimental import multihost_utils
 
 from alignjax import optim
 from alignjax.train.signals import Signals, Stopped
@@ -24,12 +27,13 @@ class Loop:
     self.skipped = 0  # in a row
 
   def __call__(self, state, first: int, trace: Path | None):
-    self.saved = first
-    with Signals(self.log.message) as self.signals:
-      state = self.steps(state, first, trace)
-    return state
+    with (
+      Signals(self.log.message) as self.signals,
+      contextlib.ExitStack() as profile,
+    ):
+      return self.steps(state, first, trace, profile)
 
-  def steps(self, state, first: int, trace: Path | None):
+  def steps(self, state, first: int, trace: Path | None, profile):
     c = self.config
     last = c.train.steps
     self.look(state, first)
@@ -38,42 +42,44 @@ class Loop:
     batch = self.run.put(self.data.train, first) if first < last else None
     for done in range(first + 1, last + 1):
       if trace and done == first + PROFILED[0]:
-        jax.profiler.start_trace(str(trace))
+        profile.enter_context(jax.profiler.trace(str(trace)))
       state, metrics = self.run.train_step(state, batch)
       if done < last:  # the host prepares while the devices work
         batch = self.run.put(self.data.train, done)
-      metrics = {k: float(v) for k, v in metrics.items()}
+      metrics = {k: float(v) for k, v in jax.device_get(metrics).items()}
       self.record_step(done, metrics, time.perf_counter() - clock)
-      if trace and done == min(first + PROFILED[1], last):
-        jax.profiler.stop_trace()
+      if done == first + PROFILED[1]:
+        profile.close()
       self.checkpoints.check()
       if self.due(c.checkpoint.every, done):
-        self.save(state, done)  # goes on while the model is looked at
+        # Goes on while the model is looked at.
+        self.checkpoints.save(done, state, self.record)
       self.look(state, done)
       self.stop_where_asked(state, done)
       clock = time.perf_counter()
     self.checkpoints.wait()
-    self.checkpoints.check()
     return state
 
   def due(self, every: int, done: int) -> bool:
     ends = (0, self.config.train.steps)
     return done in ends or (every > 0 and done % every == 0)
 
-  def save(self, state, done: int):
-    self.checkpoints.save(done, state, self.record)
-    self.saved = done
-
   def stop_where_asked(self, state, done: int):
     """Saves and raises Stopped, where a signal came to any host."""
-    if done == self.config.train.steps or not self.signals.agreed():
+    if not self.signals.agreed():
       return
-    if done > self.saved:
-      self.save(state, done)
+    if done:
+      self.checkpoints.save(done, state, self.record)
     self.checkpoints.wait()
-    self.checkpoints.check()
-    self.log.message(f"stopped after step {done}; the same command goes on")
+    self.log.message(
+      f"stopped after step {done}; the same command goes on {self.back()}"
+    )
     raise Stopped(done)
+
+  def back(self) -> str:
+    """Where a run begins again that ends now."""
+    saved = self.checkpoints.steps()
+    return f"after step {saved[-1]}" if saved else "from the start"
 
   def record_step(self, done: int, metrics: dict, seconds: float):
     skipped = metrics.pop("skipped")
@@ -102,29 +108,35 @@ class Loop:
       f"Step {done}: loss {values[0]:.4g}, gradient norm {values[1]:.4g}; "
       f"{what}, so the update was not applied."
     )
-    rule = self.config.train[kind]
-    if rule == "skip" and self.skipped <= PATIENCE:
+    skips = self.config.train[kind] == "skip"
+    if skips and self.skipped <= PATIENCE:
       self.log.message(f"{what} Rows: events.jsonl")
       return
-    more = " …" if len(rows) > 8 else ""
     many = f" {self.skipped} in a row." if self.skipped > PATIENCE else ""
+    more = " …" if len(rows) > 8 else ""
+    on = "" if skips else f"go on with train.{kind}=skip, or "
+    self.checkpoints.wait()
+    fresh = self.checkpoints.steps() and " with --resume=fresh-optimizer"
     raise FloatingPointError(
       f"{what}{many}\nRows: {', '.join(rows[:8])}{more}\n"
-      f"All are in events.jsonl. Last checkpoint: step {self.saved}.\n"
-      f"Lower optim.lr, mend the rows, or go on: train.{kind}=skip."
+      f"All are in events.jsonl. The same command begins {self.back()};\n"
+      f"{on}lower optim.lr{fresh or ''}."
     )
 
   def look(self, state, done: int):
     """Evaluates and samples where it is due and was not done before."""
     c = self.config
-    if self.due(c.train.eval_every, done) and not self.has("evaluations", done):
+    if self.due(c.train.eval_every, done) and not self.had("evaluations", done):
       self.evaluate(state, done)
-    if self.due(c.sample.every, done) and not self.has("samples", done):
-      self.sample(state, done)
+    if self.due(c.sample.every, done):
+      self.sample(state, done, self.had("samples", done))
 
-  def has(self, name: str, done: int) -> bool:
-    """Whether the log of a resumed run holds rows of this step."""
-    return any(row["step"] == done for row in self.log.kept[name])
+  def had(self, name: str, done: int) -> int:
+    """Rows of this step in the log of a resumed run; the same on all hosts."""
+    count = np.int32(self.log.kept[name][done])
+    if jax.process_count() > 1:  # the first one alone has a log
+      count = multihost_utils.broadcast_one_to_all(count)
+    return int(count)
 
   def evaluate(self, state, done: int):
     if not self.data.heldout:
@@ -134,9 +146,12 @@ class Loop:
       self.log.evaluation(done, metrics)
       self.log.message(f"step {done}: held-out loss {metrics['loss']:.4f}")
 
-  def sample(self, state, done: int):
-    """Answers to the fixed prompts, by the parameters of this step."""
-    if not self.prompts or self.signals.agreed():
+  def sample(self, state, done: int, had: int):
+    """Answers to the fixed prompts, by the parameters of this step.
+
+    had: those in the log; a kill may have cut a step's samples short.
+    """
+    if had >= len(self.prompts) or self.signals.agreed():
       return
     params = optim.merge(state.params, state.frozen)
     answers = self.generate(params, [p.messages for p in self.prompts])
@@ -149,6 +164,6 @@ class Loop:
       }
       for prompt, answer in zip(self.prompts, answers)
     ]
-    self.log.text(done, "answers", rows)
+    self.log.text(done, "answers", rows[had:])
     shown = rows[0]["completion"][:60]
     self.log.message(f"step {done}: {rows[0]['prompt'][:60]!r} → {shown!r}")

@@ -44,9 +44,10 @@ class Signals:
     for one in self.CAUGHT:
       before = signal.signal(one, self._ask)
       self._stack.callback(signal.signal, one, before)
+    # Undone from the last to the first: no signal finds a pipe that is closed.
+    self._stack.callback(os.close, writer)
     self._stack.callback(signal.set_wakeup_fd, signal.set_wakeup_fd(writer))
     threading.Thread(target=self._watch, args=(reader,), daemon=True).start()
-    self._stack.callback(os.close, writer)
     return self
 
   def __exit__(self, *error: object) -> None:
@@ -64,7 +65,8 @@ class Signals:
         os._exit(128 + number[0])
       first = False
       name = signal.Signals(number[0]).name
-      self.say(f"{name}: saving after this step; once more ends it at once")
+      with contextlib.suppress(OSError):  # a terminal that is gone
+        self.say(f"{name}: saving after this step; once more ends it at once")
     os.close(reader)
 
   def agreed(self) -> bool:
