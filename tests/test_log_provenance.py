@@ -50,3 +50,12 @@ def test_a_failed_replacement_leaves_the_old_file(tmp_path, monkeypatch):
   with pytest.raises(OSError, match="disk full"):
     replace_file(path, "new")
   assert path.read_text() == "old"
+
+
+def test_a_resumed_run_keeps_what_it_was_made_of_before(tmp_path):
+  for first in (0, 0, 5, 9):  # the first was killed before a checkpoint
+    write_run(tmp_path, "{}", {"first_step": first}, resumed=first > 0)
+  run = json.loads((tmp_path / "run.json").read_text())
+  assert run["first_step"] == 9
+  assert [x["first_step"] for x in run["earlier"]] == [0, 5]
+  assert all("earlier" not in x and "started" in x for x in run["earlier"])

@@ -60,13 +60,39 @@ def test_it_can_be_entered_again_and_outside_the_main_thread():
   assert found == [False]
 
 
+def test_no_signal_finds_a_closed_pipe(monkeypatch):
+  plain, found = os.close, []
+
+  def close(file):
+    before = signal.set_wakeup_fd(-1)
+    signal.set_wakeup_fd(before)
+    found.append((file, before))
+    plain(file)
+
+  before = signal.getsignal(signal.SIGTERM)
+  thread = threading.current_thread()
+  with monkeypatch.context() as patch:
+    patch.setattr(
+      os,
+      "close",
+      lambda f: close(f) if threading.current_thread() is thread else plain(f),
+    )
+    with Signals(print):
+      pass
+  assert found and all(file != open_ for file, open_ in found)
+  assert signal.getsignal(signal.SIGTERM) is before
+
+
 def test_a_second_signal_ends_it_in_the_middle_of_a_long_call(root):
   # A C function that lets go of the interpreter, as a compilation does; a
   # handler of Python's would wait for it.
   code = """
 import ctypes
 from alignjax.train.signals import Signals
-with Signals(lambda text: print(text, flush=True)):
+def say(text):
+  print(text, flush=True)
+  raise OSError("the terminal is gone")
+with Signals(say):
   print("ready", flush=True)
   until = ctypes.CDLL(None)
   for _ in range(20):
