@@ -93,6 +93,13 @@ def test_each_host_writes_down_what_it_wrote(folder):
   assert sum(shares, []) == ["d/b: sha256 differs"]
 
 
+def test_a_manifest_that_is_being_written_is_nobodys(folder):
+  before = fill(folder / "3")[0]
+  for name in ("manifest.1.json", "manifest.2.json.part"):
+    (folder / "3" / name).write_text("{}")
+  assert manifest.measure(folder / "3", 0) == before
+
+
 def test_a_file_in_no_manifest_is_not_committed(folder):
   fill(folder / "3")  # host 1 has not written its manifest
   digest = files.sha256(folder / "3/manifest.0.json")

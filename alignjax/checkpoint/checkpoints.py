@@ -62,7 +62,6 @@ class Checkpoints:
     self._saves = self._hosts  # each save has meetings of its own
     self._arrays = Arrays("params", "moments", "rest", meet=self._meet)
     self._thread: threading.Thread | None = None
-    self._saving: int | None = None
     self._good: int | None = None  # the newest step known to be whole
     self._damaged: list[int] = []
     self._news: list[str] = []
@@ -99,11 +98,9 @@ class Checkpoints:
   def save(self, step: int, state: State, record: Mapping) -> None:
     """Starts saving; the arrays are off the devices when it returns.
 
-    Nothing happens where that step is saved already, or being saved. What goes
-    wrong is told by `check`.
+    Waits for the save before. Nothing happens where the step is saved already.
+    What goes wrong is told by `check`.
     """
-    if step == self._saving:
-      return
     self.wait()
     text = json.dumps(dict(record), indent=1) + "\n"
     try:
@@ -120,7 +117,6 @@ class Checkpoints:
       self._arrays.save(self._steps.path(step), trees)
     except Exception as error:  # on this one, perhaps: told where hosts meet
       failure = error
-    self._saving = step
     self._thread = threading.Thread(
       target=self._finish, args=(step, text, failure), name=f"save-{step}"
     )
@@ -174,7 +170,7 @@ class Checkpoints:
   def _join(self) -> None:
     if self._thread is not None:
       self._thread.join()
-    self._thread = self._saving = None
+    self._thread = None
 
   def _meet(self) -> None:
     self._saves.share(lambda: None)
