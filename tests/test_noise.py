@@ -4,7 +4,6 @@ import numpy as np
 
 from alignjax.models.lm import LM
 from alignjax.ops.noise import neftune
-from alignjax.types import Batch
 
 
 def drawn(documents, seed=0, alpha=5.0, width=64):
@@ -39,7 +38,7 @@ def test_a_row_has_its_own_noise_whatever_is_beside_it():
 
 
 def test_the_model_takes_it_in_training_only(small, draw, ragged):
-  lm, batch = LM(small, chunk=4), Batch(*map(jnp.asarray, ragged))
+  lm, batch = LM(small, chunk=4), jax.tree.map(jnp.asarray, ragged)
   params = jax.tree.map(jnp.asarray, draw(lm))
   keys = jax.random.split(jax.random.key(0), 8)
   plain = lm.stats(params, batch, ("logp",))["logp"]

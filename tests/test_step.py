@@ -128,7 +128,7 @@ def test_objectives_are_weighed_and_named(two_rows):
 
 
 def test_microbatches_take_every_kth_row(ragged):
-  found = step.microbatches(Batch(*map(jnp.asarray, ragged)), 4)
+  found = step.microbatches(jax.tree.map(jnp.asarray, ragged), 4)
   assert found.tokens.shape == (4, 2, 16)
   for i in range(4):
     np.testing.assert_array_equal(found.targets[i], ragged.targets[i::4])
@@ -143,7 +143,7 @@ def test_microbatches_give_the_gradient_of_one_batch(small, draw, ragged):
   """Two objectives, one over tokens and one over rows, on ragged masks."""
   lm = LM(small.replace(depth=1, windows=(4,)), chunk=4, remat="none")
   params = draw(lm)
-  batch = Batch(*map(jnp.asarray, ragged))
+  batch = jax.tree.map(jnp.asarray, ragged)
   per_row = (ragged.completions > 0).sum(1)
   assert len(set(per_row)) > 3  # ragged: averages of averages would be wrong
   objectives = {"main": SFT, "calm": ROWS}

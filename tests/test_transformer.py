@@ -8,7 +8,6 @@ import pytest
 from alignjax.models.layers import Block, Norm
 from alignjax.models.lm import LM, unconstrained
 from alignjax.models.transformer import angles
-from alignjax.types import Batch
 
 
 def hidden(lm, params, tokens, positions=None, documents=None):
@@ -33,6 +32,7 @@ def by_hand(lm, params, tokens):
   stream = {
     "positions": positions,
     "documents": ones,
+    "parents": None,
     "key_positions": positions,
     "key_documents": ones,
     "slot": jnp.int32(0),
@@ -95,7 +95,7 @@ def test_rms_and_layer_norm_by_hand():
 def test_remat_policies_give_equal_losses_and_gradients(small, draw, ragged):
   lm = LM(small.replace(windows=(4, 0), depth=2), chunk=5)
   params = draw(lm)
-  batch = Batch(*map(jnp.asarray, ragged))
+  batch = jax.tree.map(jnp.asarray, ragged)
   mask = batch.completions > 0
 
   def loss(params, remat):
@@ -195,7 +195,7 @@ def test_bfloat16_activations_keep_float32_parameters_and_gradients(
   lm = LM(small.replace(windows=(4,), depth=1), chunk=5)
   params = draw(lm)
   half = dataclasses.replace(lm, dtype="bfloat16")
-  batch = Batch(*map(jnp.asarray, ragged))
+  batch = jax.tree.map(jnp.asarray, ragged)
   mask = batch.completions > 0
 
   def loss(lm, params):

@@ -55,7 +55,9 @@ class Linear(nn.Module):
   """x · kernel + bias over the last axes: [..., *inputs] → [..., *outputs].
 
   One product of two matrices: contracting several axes at once costs XLA's CPU
-  backend a transposed copy of x in the backward pass.
+  backend a transposed copy of x in the backward pass. Where there is a low-rank
+  adapter (`models.lora`), x · a · b is added: the frozen kernel then has no
+  gradient to compute.
   """
 
   inputs: tuple[int, ...]
@@ -68,7 +70,11 @@ class Linear(nn.Module):
     shape = (*self.inputs, *self.outputs)
     kernel = self.param("kernel", normal(self.std), shape).astype(x.dtype)
     size = math.prod(self.inputs)
-    y = x.reshape(-1, size) @ kernel.reshape(size, -1)
+    flat = x.reshape(-1, size)
+    y = flat @ kernel.reshape(size, -1)
+    if self.has_variable("lora", "a"):
+      a, b = (self.get_variable("lora", n).astype(x.dtype) for n in "ab")
+      y = y + (flat @ a.reshape(size, -1)) @ b.reshape(b.shape[0], -1)
     y = y.reshape(*x.shape[: x.ndim - len(self.inputs)], *self.outputs)
     if self.bias:
       bias = self.param("bias", nn.initializers.zeros, self.outputs)
@@ -107,6 +113,7 @@ class Attention(nn.Module):
       stream["positions"],
       stream["documents"],
       past and Past(*past, stream["past_positions"], stream["past_documents"]),
+      stream["parents"],
       window=window,
       scale=c.scale,
       softcap=c.attention_softcap,

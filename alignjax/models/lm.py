@@ -84,10 +84,12 @@ class LM:
     positions: Int[Array, "B L"],
     documents: Int[Array, "B L"],
     noise: Float[Array, "B L D"] | None = None,
+    parents: Int[Array, "B L"] | None = None,
   ) -> Float[Array, "B L D"]:
     """Final hidden states, after the last norm; noise is on the embeddings."""
+    place = tokens, positions, documents
     x, _ = self.module.apply(
-      {"params": self.cast(params)}, tokens, positions, documents, None, noise
+      {"params": self.cast(params)}, *place, None, noise, parents
     )
     return x
 
@@ -132,9 +134,8 @@ class LM:
       noise = noise_of(
         keys, batch.documents, width=self.config.width, alpha=neftune
       )
-    x = self.hidden(
-      params, batch.tokens, batch.positions, batch.documents, noise
-    )
+    place = batch.tokens, batch.positions, batch.documents
+    x = self.hidden(params, *place, noise, batch.parents)
     x = jnp.take_along_axis(x, batch.where[:, :, None], axis=1)
     return readout(
       x,

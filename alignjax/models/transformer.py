@@ -42,6 +42,7 @@ class Transformer(nn.Module):
   and documents [B, C] of their slots. With `keep` the keys and values of these
   tokens are returned in the same form, for the caller to write.
   noise: [B, L, D], added to the looked-up embeddings.
+  parents: [B, L], of `ops.attention.visible`.
   """
 
   config: ModelConfig
@@ -62,6 +63,7 @@ class Transformer(nn.Module):
     documents: Int[Array, "B L"],
     past: tuple | None,
     noise: Float[Array, "B L D"] | None = None,
+    parents: Int[Array, "B L"] | None = None,
   ):
     c = self.config
     V, D = c.vocab, c.width
@@ -81,6 +83,7 @@ class Transformer(nn.Module):
     stream = {
       "positions": positions,
       "documents": documents,
+      "parents": parents,
       "past_positions": places[0],
       "past_documents": places[1],
       "global": angles(c.rope, c.head_size, positions, documents),
@@ -90,7 +93,7 @@ class Transformer(nn.Module):
     if whole:
       layers = nn.scan(
         self.rematerialised(Period),
-        variable_axes={"params": 0},
+        variable_axes={"params": 0, "lora": 0},
         split_rngs={"params": True},
         in_axes=(0, nn.broadcast),
         length=whole,

@@ -32,15 +32,20 @@ def visible(
   query_documents: Int[Array, "B Q"],
   key_documents: Int[Array, "B S"],
   window: int,
+  query_parents: Int[Array, "B Q"] | None = None,
 ) -> Bool[Array, "B Q S"]:
   """Who sees whom: same document, not later, within `window` tokens (0 = all).
 
-  Padding (document 0) sees padding only, so no softmax is over nothing.
+  query_parents: the document that each query's own one continues, 0 for none;
+    it is seen as well. Padding (document 0) sees padding only, so no softmax is
+    over nothing.
   """
   distance = query_positions[:, :, None] - key_positions[:, None, :]
-  see = (query_documents[:, :, None] == key_documents[:, None, :]) & (
-    distance >= 0
-  )
+  same = query_documents[:, :, None] == key_documents[:, None, :]
+  if query_parents is not None:
+    parents = jnp.where(query_parents > 0, query_parents, query_documents)
+    same |= parents[:, :, None] == key_documents[:, None, :]
+  see = same & (distance >= 0)
   return see & (distance < window) if window else see
 
 
@@ -55,6 +60,7 @@ def attend(
   positions: Int[Array, "B L"],
   documents: Int[Array, "B L"],
   past: Past | None,
+  parents: Int[Array, "B L"] | None = None,
   *,
   window: int,
   scale: float,
@@ -77,8 +83,9 @@ def attend(
   for start in range(0, L, size):
     at, seen = slice(start, start + size), slice(0, start + size)
     place = (positions[:, at], documents[:, at])
+    own = None if parents is None else parents[:, at]
     see = visible(
-      place[0], positions[:, seen], place[1], documents[:, seen], window
+      place[0], positions[:, seen], place[1], documents[:, seen], window, own
     )
     parts = [(keys[:, :, seen], values[:, :, seen], see)]
     if past is not None:
