@@ -39,6 +39,8 @@ class Row(NamedTuple):
   origin: as in `Example`.
   documents: int32 [n], 1, 2, … in order; None for one document.
   weights: float32 [n], what a trained token counts in the loss; None: 1 each.
+  parents: int32 [n], the document that a token's own one continues, 0 for none.
+  fields: float32 [completions], what is known of each completion, by name.
   """
 
   tokens: Int[Array, "n"]
@@ -46,6 +48,8 @@ class Row(NamedTuple):
   origin: str
   documents: Int[Array, "n"] | None = None
   weights: Float[Array, "n"] | None = None
+  parents: Int[Array, "n"] | None = None
+  fields: dict[str, Array] = {}
 
 
 class Batch(NamedTuple):
