@@ -46,7 +46,7 @@ class Loop:
       state, metrics = self.run.train_step(state, batch)
       if done < last:  # the host prepares while the devices work
         batch = self.run.put(self.data.train, done)
-      metrics = {k: float(v) for k, v in jax.device_get(metrics).items()}
+      metrics = {k: float(v) for k, v in metrics.items()}
       self.record_step(done, metrics, time.perf_counter() - clock)
       if done == first + PROFILED[1]:
         profile.close()

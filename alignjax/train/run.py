@@ -67,7 +67,6 @@ class Run:
       if stop():
         return None
       parts.append(self.eval_step(state, self.put(batches, i)))
-    parts = jax.device_get(parts)
     total = jax.tree.map(lambda *x: sum(map(np.float64, x)), *parts)
     means = step.metrics_of(self.objectives, total)
     return {k: float(v) for k, v in means.items()}
