@@ -4,7 +4,9 @@ Kinds found while reading (`lines`, `tables`, `records`): broken JSON, broken
 CSV, wrong columns, truncated last line, BOM, invalid UTF-8, NUL, NaN, deep
 nesting, non-object, line too long. In the row (`formats`): missing field, wrong
 type, lone surrogate, NUL, unknown role, tools, broken alternation, judged
-answer, empty completion, empty text, duplicate id. As tokens (`chat`,
+answer, empty completion, empty text, duplicate id. In a row of preferences
+(`preferences`, `compared`) these too: identical sides, no common prompt, no
+preference, label outside [0, 1], duplicate, pair. As tokens (`chat`,
 `tokenise`): template refuses, control token, lost turn, span not found, empty
 completion, nothing trained, nothing left. An empty line is no row at all.
 """
