@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from alignjax.data import formats
+from alignjax.data import formats, preferences
 from alignjax.data.bad import RULES, BadRow, BadRows
 from alignjax.data.sources import files, read
 
@@ -115,6 +115,43 @@ def test_a_broken_tree_is_one_bad_row(tmp_path, prompt, kind, reason, rule):
     assert conversations(path, on_bad=bad) == ["p a", "p a"]
     assert bad.kinds() == f"1 {kind}" and bad.first.startswith(f"{path}:2: ")
     assert len(bad.kept) == (rule == "quarantine")
+
+
+def ranked(path, **kwargs):
+  """The prompt's and the answers' ids, and the ranks, of each row."""
+  rows = read(path, reader="alignjax.data.oasst.pairs", **kwargs)
+  return [
+    (
+      " ".join(m["content"].removeprefix("text of ") for m in row["prompt"]),
+      " ".join(c.removeprefix("text of ") for c in row["completions"]),
+      row["ranks"],
+    )
+    for row, _ in rows
+  ]
+
+
+def test_every_prompter_with_two_ranked_answers_is_a_ranked_row(tmp_path):
+  # Below an answer that is not the best one, too.
+  below = message("p2", message("a4", rank=1), message("a5", rank=0))
+  tree = message(
+    "p0",
+    message("a1", below, rank=1),
+    message("a0", message("p1", message("a2", rank=0), message("a3")), rank=0),
+    message("a9", rank=2, deleted=True),
+    message("a8"),
+  )
+  even = message("p9", message("a6", rank=0), message("a7", rank=0))
+  path = write(tmp_path / "a.jsonl", tree, even)
+  assert ranked(path) == [
+    ("p0", "a1 a0", [1, 0]),
+    ("p0 a1 p2", "a4 a5", [1, 0]),
+  ]
+  rows = read(path, reader="alignjax.data.oasst.pairs")
+  first, second = preferences.preferences(rows)
+  assert first.sides[0][0]["content"] == "text of a0"
+  assert first.origin == f"{path}:1#p0#1>0"
+  assert second.prompt[-1] == {"role": "user", "content": "text of p2"}
+  assert first.fields == {"id": "p0", "lang": "en"}
 
 
 def test_broken_lines_and_other_files(tmp_path):

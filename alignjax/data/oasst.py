@@ -1,6 +1,7 @@
-"""OpenAssistant's message trees as conversations: a reader of one's own, shown.
+"""OpenAssistant's message trees: readers of one's own, shown.
 
-  data.train.reader = "alignjax.data.oasst.read"
+  data.train.reader = "alignjax.data.oasst.read"    conversations
+  data.train.reader = "alignjax.data.oasst.pairs"   ranked answers
 
 A line is a tree: `prompt` is its first message, each message has `replies`,
 roles are prompter and assistant in turn, `rank` 0 is the reply that people
@@ -8,7 +9,7 @@ liked best (Köpf et al. 2023, https://arxiv.org/abs/2304.07327).
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from alignjax.data import folders
 from alignjax.data.bad import BadRow
@@ -31,6 +32,21 @@ def read(path: str, split: str) -> Iterator[Item]:
     origin of a row is `file:line#message_id` of its last message, which is its
     `id` too.
   """
+  return _trees(path, split, _rows)
+
+
+def pairs(path: str, split: str) -> Iterator[Item]:
+  """A row of ranked answers for each prompter that has two ranks to compare.
+
+  Its `prompt` is the way from the tree's root to that message, its
+  `completions` are the replies that have a rank, with their `ranks`. Messages
+  that do not stand are not there, as in `read`. The origin of a row is
+  `file:line#message_id` of the prompter's message, which is its `id` too.
+  """
+  return _trees(path, split, _ranked)
+
+
+def _trees(path: str, split: str, rows: Callable) -> Iterator[Item]:
   for file in folders.find(path, split):
     if ".jsonl" not in file.suffixes:
       raise ValueError(
@@ -42,15 +58,41 @@ def read(path: str, split: str) -> Iterator[Item]:
         yield tree, origin
         continue
       try:
-        yield from _rows(tree, origin)
+        yield from rows(tree, origin)
       except BadRow as e:
         yield e, origin
+
+
+def _turns(path: Iterable[dict]) -> list[dict]:
+  return [{"role": _ROLES[m["role"]], "content": m["text"]} for m in path]
+
+
+def _ranked(tree: dict, origin: str) -> list[Item]:
+  found = []
+  root = _message(tree.get("prompt"), origin)
+  ahead = [(root,)] if _stands(root) else []
+  while ahead:
+    path = ahead.pop()
+    replies = _replies(path[-1], origin)
+    ahead += [(*path, reply) for reply in reversed(replies)]
+    ranked = [m for m in replies if _rank(m) < math.inf]
+    last = path[-1]
+    if last["role"] == "prompter" and len({_rank(m) for m in ranked}) > 1:
+      row = {
+        "prompt": _turns(path),
+        "completions": [m["text"] for m in ranked],
+        "ranks": [_rank(m) for m in ranked],
+        "id": last["message_id"],
+        "lang": last["lang"],
+      }
+      found.append((row, f"{origin}#{last['message_id']}"))
+  return found
 
 
 def _rows(tree: dict, origin: str) -> list[Item]:
   found = []
   for path in _paths(_message(tree.get("prompt"), origin), origin):
-    turns = [{"role": _ROLES[m["role"]], "content": m["text"]} for m in path]
+    turns = _turns(path)
     last = path[-1]
     row = {"messages": turns, "id": last["message_id"], "lang": last["lang"]}
     found.append((row, f"{origin}#{last['message_id']}"))
