@@ -1,0 +1,97 @@
+"""Alignment by optimal transport: sorted log-ratios of a batch are compared.
+
+These couple the rows of a batch: the loss of a batch is not the sum of those
+of its parts, so gradients cannot be accumulated over microbatches. Sorting
+breaks the pairs up, so neither labels nor weights of pairs are read.
+"""
+
+from collections.abc import Mapping
+
+import jax.numpy as jnp
+from jax.nn import log_sigmoid
+from jaxtyping import Array, Bool, Float
+
+from alignjax.ops.masked import term
+from alignjax.ops.pairs import pairs_present, reports, sides
+from alignjax.ops.ratios import log_probabilities
+from alignjax.types import Batch, Terms
+
+needs = ("logp", "correct", "entropy")
+
+Stats = Mapping[str, Float[Array, "B T"]]
+
+
+def dominance(
+  above: Float[Array, "*p"], below: Float[Array, "*p"], mask: Bool[Array, "*p"]
+) -> Float[Array, "n"]:
+  """sort(above) − sort(below) over the entries where mask, then zeros.
+
+  All entries are at least 0 where the distribution of `above` dominates that
+  of `below` in the first order (Melnyk et al. 2024).
+  """
+
+  def ordered(x):
+    return jnp.sort(jnp.where(mask, x, jnp.inf).ravel())
+
+  there = jnp.arange(mask.size) < mask.sum()
+  return jnp.where(there, ordered(above) - ordered(below), 0.0)
+
+
+def aot(
+  stats: Stats,
+  batch: Batch,
+  *,
+  beta: float,
+  label_smoothing: float,
+  reference_free: bool,
+) -> Terms:
+  """δ = sort(lp_c − lp_r) − sort(ref_c − ref_r); −log σ(βδ), ε as in DPO.
+
+  Paired AOT (Melnyk et al. 2024): the margins of the policy shall dominate
+  those of the reference. Couples the rows of a batch.
+  """
+  logp, reference = log_probabilities(
+    stats, batch, reference_free=reference_free
+  )
+  (c, r), (ref_c, ref_r) = sides(logp), sides(reference)
+  delta = dominance(c - r, ref_c - ref_r, pairs_present(batch))
+  return _terms(
+    "aot", delta, logp, reference, stats, batch, beta, label_smoothing
+  )
+
+
+def aot_unpaired(
+  stats: Stats,
+  batch: Batch,
+  *,
+  beta: float,
+  label_smoothing: float,
+  reference_free: bool,
+) -> Terms:
+  """δ = sort(u) − sort(v); −log σ(βδ), ε as in DPO.
+
+  Unpaired AOT (Melnyk et al. 2024): the rewards of chosen completions shall
+  dominate those of rejected ones. Couples the rows of a batch.
+  """
+  logp, reference = log_probabilities(
+    stats, batch, reference_free=reference_free
+  )
+  u, v = sides(logp - reference)
+  delta = dominance(u, v, pairs_present(batch))
+  return _terms(
+    "aot_unpaired", delta, logp, reference, stats, batch, beta, label_smoothing
+  )
+
+
+aot.couples_rows = True
+aot_unpaired.couples_rows = True
+
+
+def _terms(name, delta, logp, reference, stats, batch, beta, e):
+  x = beta * delta
+  found = -(1 - e) * log_sigmoid(x) - e * log_sigmoid(-x)
+  there = jnp.arange(delta.size) < pairs_present(batch).sum()
+  return Terms(
+    loss={name: term(found, there)},
+    metrics=reports(logp, beta * (logp - reference), stats, batch),
+  )
