@@ -1,0 +1,132 @@
+"""Objectives of single completions, each desirable or not.
+
+z = log π(y|x) − log ref(y|x), a sum over tokens, in nats. Field "label" [B, S]
+is 1 for a desirable completion and 0 for an undesirable one; a label between
+them is the probability that it is desirable.
+"""
+
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+from jax.nn import sigmoid
+from jaxtyping import Array, Bool, Float
+
+from alignjax.ops import completions as per
+from alignjax.ops.masked import term
+from alignjax.ops.ratios import log_probabilities
+from alignjax.types import Batch, Term, Terms
+
+needs = ("logp", "correct", "entropy")
+
+Stats = Mapping[str, Float[Array, "B T"]]
+One = Float[Array, "*s"]  # a number for each completion
+
+
+def gain(z: One, *, beta: float, kl: Float[Array, ""] | float) -> One:
+  """1 − σ(β(z − kl)): falls as a desirable completion gains on the average.
+
+  KTO (Ethayarajh et al. 2024, equation 8).
+  """
+  return sigmoid(-beta * (z - kl))
+
+
+def loss_of(z: One, *, beta: float, kl: Float[Array, ""] | float) -> One:
+  """1 − σ(β(kl − z)), of an undesirable completion (ibid.)."""
+  return sigmoid(-beta * (kl - z))
+
+
+def unmatched(stats: Stats, batch: Batch) -> dict[str, Term]:
+  """Σ log π − log ref over the completions of other prompts; their number.
+
+  Their mean estimates KL(π ‖ ref), in nats per completion. These completions
+  are marked by 1 in the field "kl" [B, S].
+  """
+  logp, reference = log_probabilities(stats, batch, reference_free=False)
+  z = jax.lax.stop_gradient(logp - reference)
+  return {"kl": term(z, _there(batch)[1])}
+
+
+def kto(
+  stats: Stats,
+  batch: Batch,
+  *,
+  beta: float,
+  desirable_weight: float,
+  undesirable_weight: float,
+) -> Terms:
+  """The mean over completions of λ_D·`gain` or λ_U·`loss_of`, by their label.
+
+  kl = max(0, mean of `unmatched` over the whole batch), without gradient: each
+  prompt with another row's completion, which takes part in the forward pass
+  and not in this mean. Whoever shows the loss a part of the batch gives the
+  mean of the whole as the field "whole/kl" (`kto.first` says what it is of);
+  without that field the batch at hand is the whole.
+  """
+  if "whole/kl" in batch.fields:
+    mean = batch.fields["whole/kl"]
+  else:
+    total = unmatched(stats, batch)["kl"]
+    mean = total.sum / jnp.maximum(total.weight, 1.0)
+  kl = jax.lax.stop_gradient(jnp.maximum(mean, 0.0))
+
+  def loss(z, label):
+    good = desirable_weight * gain(z, beta=beta, kl=kl)
+    bad = undesirable_weight * loss_of(z, beta=beta, kl=kl)
+    return label * good + (1 - label) * bad
+
+  found = _terms("kto", loss, stats, batch, beta)
+  one = jnp.ones_like(kl)
+  return found._replace(metrics=found.metrics | {"kl": Term(kl, one)})
+
+
+kto.first = unmatched
+
+
+def apo_zero_unpaired(
+  stats: Stats,
+  batch: Batch,
+  *,
+  beta: float,
+  desirable_weight: float,
+  undesirable_weight: float,
+) -> Terms:
+  """λ_D·(1 − σ(βz)) or λ_U·σ(βz): `kto` against kl = 0.
+
+  APO-zero of single completions (D'Oosterlinck et al. 2024).
+  """
+
+  def loss(z, label):
+    good = desirable_weight * gain(z, beta=beta, kl=0.0)
+    bad = undesirable_weight * loss_of(z, beta=beta, kl=0.0)
+    return label * good + (1 - label) * bad
+
+  return _terms("apo_zero_unpaired", loss, stats, batch, beta)
+
+
+def _there(batch: Batch) -> tuple[Bool[Array, "B S"], Bool[Array, "B S"]]:
+  """Which completions are judged, and which are another prompt's."""
+  there = per.present(batch)
+  if "kl" not in batch.fields:
+    return there, jnp.zeros_like(there)
+  other = batch.fields["kl"] > 0
+  return there & ~other, there & other
+
+
+def _terms(name, loss, stats, batch, beta) -> Terms:
+  logp, reference = log_probabilities(stats, batch, reference_free=False)
+  z = logp - reference
+  judged, _ = _there(batch)
+  label = per.field(batch, "label").astype(z.dtype)
+  weights = per.means(batch.weights, batch.completions, per.size_of(batch))
+  trained = per.spread(judged.astype(z.dtype), batch.completions) > 0
+  metrics = {
+    "mean_token_accuracy": term(stats["correct"], trained),
+    "entropy": term(stats["entropy"], trained),
+  }
+  reports = {"rewards": beta * z, "logps": logp}
+  for side, mask in {"chosen": label > 0.5, "rejected": label <= 0.5}.items():
+    for kind, x in reports.items():
+      x = jax.lax.stop_gradient(x)
+      metrics[f"{kind}/{side}"] = term(x, judged & mask)
+  return Terms({name: term(loss(z, label), judged, weights)}, metrics)
