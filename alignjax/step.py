@@ -141,8 +141,7 @@ def make_train_step(
   """
 
   def value(params, frozen, batch, keys, weights):
-    whole = merge(params, frozen)
-    terms = terms_of(stats, objectives, whole, batch, *keys)
+    terms = terms_of(stats, objectives, merge(params, frozen), batch, *keys)
     total = jnp.float32(0)
     for label, parts in terms.items():
       for name, term in parts.loss.items():
@@ -178,8 +177,7 @@ def make_train_step(
     good = jnp.isfinite(values).all()
     seen = state.history, state.step
     if skip_spikes:
-      metrics["spike"] = spikes.stands_out(values, *seen)
-      good &= ~metrics["spike"]
+      good &= ~spikes.stands_out(values, *seen)
     lr = schedule(state.step)
     updates, moments = optimizer.update(grads, state.moments, state.params)
     updates = jax.tree.map(lambda x: (lr * x).astype(x.dtype), updates)

@@ -39,6 +39,7 @@ def test_tensorboard_holds_the_same_scalars(tmp_path):
     if not v.metadata.plugin_data.content
   }
   assert {(1, "loss", 2.5), (1, "eval/loss", 0.75)} <= scalars
+  assert "lr" not in {tag for _, tag, _ in scalars}  # a NaN draws nothing
   texts = [v.tensor.string_val[0] for _, v in values if v.tensor.string_val]
   assert len(texts) == 1 and b"hello" in texts[0] and b"world" in texts[0]
 

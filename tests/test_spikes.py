@@ -24,6 +24,8 @@ def test_either_value_may_stand_out():
   ]:
     found = spikes.stands_out(jnp.array(values), history, jnp.int32(2))
     assert bool(found) == expected
+  same = jnp.full((2, 4), 0.1)  # nothing stands out where nothing moves
+  assert not spikes.stands_out(same[:, 0], same, jnp.int32(4))
 
 
 def test_the_oldest_value_is_replaced():

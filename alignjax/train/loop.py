@@ -83,23 +83,21 @@ class Loop:
 
   def record_step(self, done: int, metrics: dict, seconds: float):
     skipped = metrics.pop("skipped")
-    spike = bool(metrics.pop("spike", 0.0))
     metrics |= self.data.train.epochs(done)
     metrics["tokens_per_s"] = metrics["tokens"] / seconds
     metrics["step_s"] = seconds
     if not skipped:
       self.skipped = 0
     else:
-      self.skip(done, metrics, spike)
+      self.skip(done, metrics)
     self.log.write(done, metrics)
     self.log.progress(done, metrics)
 
-  def skip(self, done: int, metrics: dict, spike: bool):
+  def skip(self, done: int, metrics: dict):
     """A step whose update was not applied: logged, and stopped at by rule."""
     self.skipped += 1
     values = metrics["loss"], metrics["grad_norm"]
-    finite = all(map(math.isfinite, values))
-    kind = "spike" if spike and finite else "nonfinite"
+    kind = "spike" if all(map(math.isfinite, values)) else "nonfinite"
     rows = self.data.train.origins(done - 1)
     found = {"loss": values[0], "grad_norm": values[1], "rows": rows}
     self.log.event(done, kind, found)
