@@ -144,8 +144,8 @@ def stop(runs: Runs, count: int) -> None:
       what = f"after step {step}"
       took = f", {time.monotonic() - began:.1f} s to the end"
     print(f"SIGTERM {i + 1}: {what}: status {status}{took}", flush=True)
-    if status == 0:
-      break  # it was done
+    if status == 0 or runs.last_step() >= runs.steps - 1:
+      break  # there is no step left to stop at
 
 
 def rows(file: Path) -> list[dict]:
