@@ -1,7 +1,10 @@
 import json
+import subprocess
+import sys
 
 import pytest
 
+from alignjax import cli
 from alignjax.data.audit import Overlap, audit, record
 from alignjax.data.logistic import Share, Term
 
@@ -134,3 +137,77 @@ def test_json_has_every_number_and_its_interval(tmp_path):
     [0.02, 1.98], abs=1e-3
   )
   assert record(Share(0, 0))["share"] is None
+
+
+def test_the_command_tells_and_writes_numbers(tmp_path, capsys):
+  path = write(tmp_path / "a.jsonl", *ROWS)
+  numbers = tmp_path / "a.json"
+  assert cli.main(["data", "audit", path, "--json", str(numbers)]) == 0
+  shown = " ".join(capsys.readouterr().out.split())
+  for line in (
+    "rows 12",
+    "bad, duplicate 1",
+    "bad, identical sides 1",
+    "contradictions 2",
+    "prompts 3",
+    "that stand more than once 2",
+    f"the first bad row: {path}:6: the same prompt",
+    "pairs 5 first is preferred 100.0% of 4 [51.0, 100.0] soft labels 1",
+    "words 2.8 1.5 75.0% of 4 [30.1, 95.4]",
+    "bold 0.0% 0.0% none",
+    "judged answers 2 wanted 50.0% of 2 [9.5, 90.5]",
+    "no fit: too few rows, or one label alone",
+    "2 prompts stand more than once.",
+  ):
+    assert line in shown, line
+  assert json.loads(numbers.read_text()) == json.loads(
+    json.dumps(record(audit(path)))
+  )
+
+
+def test_the_command_shows_fits_and_overlaps(tmp_path, capsys):
+  rows = [pair(str(i), "a " * (i % 7 + 1), "b b b ") for i in range(60)]
+  rows += [
+    {"prompt": str(i), "completion": "a" * i, "label": i % 2}
+    for i in range(1, 60)
+  ]
+  path = write(tmp_path / "a.jsonl", *rows)
+  other = write(tmp_path / "b.jsonl", *rows[:3], pair("z", "x", "y"))
+  assert cli.main(["data", "audit", path, "--against", other]) == 0
+  shown = " ".join(capsys.readouterr().out.split())
+  for line in (
+    f"prompts that stand in {other} too: 5.0% of 60 [1.7, 13.7]; "
+    "of those there: 75.0% of 4 [30.1, 95.4]",
+    "log-odds that the first is preferred error 95 % first ",
+    "words, by 2.2 +",  # √((9 · 6 + 8 · 29) / 60)
+    "log-odds that it is wanted error 95 % constant ",
+    "told right by fits to other rows ",
+    "by length alone ",
+    "with a ridge of 0.1: a column tells",  # all answers have one word
+  ):
+    assert line in shown, line
+
+
+@pytest.mark.parametrize(
+  "argv, reason",
+  [
+    (["none.jsonl"], "no such file or folder: none.jsonl"),
+    (["a.jsonl", "--split", "train[x]"], "is not a name with a slice"),
+    (["a.jsonl", "--reader", "nowhere.read"], "cannot be imported"),
+    (["a.jsonl", "--against", "b.jsonl"], "no such file or folder: b.jsonl"),
+  ],
+)
+def test_errors_of_the_command(tmp_path, monkeypatch, capsys, argv, reason):
+  monkeypatch.chdir(tmp_path)
+  write(tmp_path / "a.jsonl", ROWS[0])
+  assert cli.main(["data", "audit", *argv]) == 1
+  told = capsys.readouterr().err
+  assert reason in told and len(told.splitlines()) <= 5
+
+
+def test_the_command_needs_no_jax(tmp_path):
+  path = write(tmp_path / "a.jsonl", *ROWS)
+  code = "import sys; from alignjax import cli; "
+  code += f"assert cli.main(['data', 'audit', {path!r}]) == 0; "
+  code += "assert 'jax' not in sys.modules"
+  subprocess.run([sys.executable, "-c", code], check=True, stdout=-3)

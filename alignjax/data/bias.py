@@ -60,8 +60,8 @@ class Model(NamedTuple):
   Which side of a pair is first goes by a hash of its origin. `words` is in
   standard deviations, which is `scale` words; what a text has or has not counts
   1 or 0, and is left out where it tells fewer than `MIN_APART` rows apart.
-  ridge: as in `logistic.Fit`. accuracy, by_length: of rows told by fits to
-  others, none of their prompts among them; by_length knows words alone.
+  ridge: as in `logistic.Fit`. accuracy, by_length: rows told right by fits to
+  others (pairs of one prompt together), by_length by fits to words alone.
   Errors take rows as independent; pairs of one ranked list are not.
   """
 
@@ -106,7 +106,7 @@ class Table:
   def __init__(self, paired: bool):
     self.paired = paired
     # Of each row: its sides' features, its label, which side goes first in a
-    # fit, and its fold there.
+    # fit, and the fold of its prompt.
     self.sides, self.labels = array("d"), array("d")
     self.signs, self.folds = array("b"), array("b")
 
@@ -130,6 +130,7 @@ class Table:
     label, signs = np.array(self.labels), np.array(self.signs, float)
     sides = np.array(self.sides).reshape(n, -1, width)
     sure, wins = label != 0.5, label > 0.5
+    folds = np.array(self.folds)
     if self.paired:
       x = (sides[:, 0] - sides[:, 1]) * signs[:, None]
       y = np.where(signs > 0, label, 1 - label)
@@ -140,6 +141,9 @@ class Table:
     else:
       x, y = sides[:, 0], label
       best, rest, apart = x[wins], x[~wins], x[:0]
+      # Of either label alike: a fold with more of one leaves more of the other
+      # to fit to, and would be told wrong for that.
+      folds = np.where(wins, np.cumsum(wins), np.cumsum(~wins)) % FOLDS
     found = zip(FEATURES, _means(best), _means(rest), apart.T)
     return Section(
       n=n,
@@ -149,7 +153,7 @@ class Table:
         Feature(name, a, b, Share(int(np.sum(d > 0)), int(np.sum(d != 0))))
         for name, a, b, d in found
       ),
-      model=_model(x, y, np.array(self.folds), self.paired),
+      model=_model(x, y, folds, self.paired),
     )
 
 
@@ -170,9 +174,14 @@ def _model(
   rest = {name: x[:, k] for k, name in enumerate(FEATURES) if k > 1}
   counts = {name: np.sum(v != np.median(v)) for name, v in rest.items()}
   used = {name: v for name, v in rest.items() if counts[name] >= MIN_APART}
-  length = np.concatenate([np.ones_like(words), words / scale], 1)
-  whole = np.column_stack([length, *used.values()])
+  whole = np.column_stack([np.ones(len(x)), words / scale, *used.values()])
   fit = logistic(whole, y)
+  # Without a constant it does not matter which side of a pair goes first.
+  start = 1 if paired else 0
+
+  def accuracy(end: int | None) -> Share:
+    return held_out(whole[sure, start:end], y[sure], folds[sure])
+
   names = ("first" if paired else "constant", "words", *used)
   numbers = zip(names, fit.coefficients.tolist(), fit.errors.tolist())
   return Model(
@@ -180,8 +189,8 @@ def _model(
     scale=scale,
     ridge=fit.ridge,
     rows=len(x),
-    accuracy=held_out(whole[sure], y[sure], folds[sure]),
-    by_length=held_out(length[sure], y[sure], folds[sure]),
+    accuracy=accuracy(None),
+    by_length=accuracy(2),
   )
 
 
