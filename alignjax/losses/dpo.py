@@ -106,7 +106,8 @@ def exo_pair(
 def discopop(u: Pair, v: Pair, *, beta: float, tau: float) -> Pair:
   """−log σ(x)·(1 − m) + e^−x·m, x = β(u − v), m = σ(x/τ).
 
-  Log-ratio modulated loss (DiscoPOP, Lu et al. 2024; τ = 0.05).
+  Log-ratio modulated loss (DiscoPOP, Lu et al. 2024; τ = 0.05). Not monotone:
+  with that τ it rises around x = 0, where training starts.
   """
   x = beta * (u - v)
   # e^−x·m as one exponential: apart, one factor overflows before they cancel.

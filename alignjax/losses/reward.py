@@ -23,7 +23,9 @@ Stats = Mapping[str, Float[Array, "B ..."]]
 Pair = Float[Array, "*p"]
 
 
-def bradley_terry(chosen: Pair, rejected: Pair, *, margin: Pair) -> Pair:
+def bradley_terry(
+  chosen: Pair, rejected: Pair, *, margin: Float[Array, "*#p"]
+) -> Pair:
   """−log σ(r_c − r_r − m).
 
   Ouyang et al. 2022, equation 1; the margin m of the pair: Touvron et al. 2023.
