@@ -14,7 +14,8 @@ from rich import table as rich_table
 from rich.text import Text
 
 from alignjax.build import models
-from alignjax.build.rows import Tables, laid_out, tables
+from alignjax.build.rows import laid_out
+from alignjax.build.tables import Tables, tables
 from alignjax.data.loader import Loader, Table, shape_of, trained
 from alignjax.data.pack import Layout, fill
 from alignjax.types import Row

@@ -119,7 +119,7 @@ def test_an_entry_of_another_content_is_refused(tmp_path):
   text = refused(entry, wanted | {"content": more[1:]})
   assert f"made from {file}, which is not there any more" in text
   text = refused(entry, wanted | {"version": 99})
-  assert "its version is 1; 99 is wanted" in text
+  assert "its version is 2; 99 is wanted" in text
 
 
 def test_damaged_entries_are_refused_by_name(tmp_path):

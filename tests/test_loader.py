@@ -2,7 +2,14 @@ import jax
 import numpy as np
 import pytest
 
-from alignjax.data.loader import InOrder, Loader, collate, shape_of, trained
+from alignjax.data.loader import (
+  InOrder,
+  Loader,
+  Shape,
+  collate,
+  shape_of,
+  trained,
+)
 from alignjax.data.rows import Rows
 from alignjax.types import Row
 
@@ -80,8 +87,8 @@ def test_shape_is_rounded_up():
     Rows.of([row(range(17), [0] * 8 + [1] * 9)]),
     Rows.of([row([1, 2], [0, 1])]),
   ]
-  assert shape_of(tables) == (24, 16)
-  assert shape_of(tables[::-1], multiple=1) == (17, 9)
+  assert shape_of(tables) == Shape(24, 16)
+  assert shape_of(tables[::-1], multiple=1) == Shape(17, 9)
 
 
 def test_a_row_without_a_trained_token_is_refused():

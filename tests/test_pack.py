@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from alignjax.data.loader import collate, shape_of
+from alignjax.data.loader import Shape, collate, shape_of
 from alignjax.data.pack import Packed, fill, join, layout, packed_shape, plan
 from alignjax.data.rows import Rows
 from alignjax.types import Row
@@ -138,9 +138,9 @@ def test_rows_are_laid_out_packed_or_not():
   shares = {"short": 0.5, "long": 0.5}
   found = layout(train, held, shares, 0)
   assert found.train == train and found.held == held
-  assert found.shares == shares and found.shape == (16, 16)
+  assert found.shares == shares and found.shape == Shape(16, 16)
   found = layout(train, held, shares, 16)
-  assert found.shape == (16, 24)  # 15 of 16 trained, and a tenth
+  assert found.shape == Shape(16, 24)  # 15 of 16 trained, and a tenth
   assert {k: len(v) for k, v in found.train.items()} == {"short": 10, "long": 5}
   # A pack of short rows holds four: it is drawn a quarter as often.
   assert found.shares == pytest.approx({"short": 0.2, "long": 0.8})
@@ -151,7 +151,7 @@ def test_packed_is_unpacked_in_loss_and_gradient(lm, params):
   rows = Rows.of(
     rows_of([9, 4, 6, 11, 3, 5], np.random.default_rng(0), prompt=2)
   )
-  together = Packed(rows, *packed_shape([rows], shape_of([rows]), 24))
+  together = Packed(rows, *packed_shape([rows], shape_of([rows])[:2], 24))
   assert len(together) < len(rows)
 
   def value(params, batch):

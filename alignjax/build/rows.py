@@ -1,7 +1,7 @@
-"""Data of a config: parts of a mixture, loader, held-out batches, prompts."""
+"""Batches of a config: loader, held-out batches, prompts."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,15 +10,22 @@ from ml_collections import ConfigDict
 
 from alignjax import sharding
 from alignjax.build import tokens
+from alignjax.build.layouts import kind, lying
 from alignjax.build.parts import given, parts
-from alignjax.build.tokens import Progress, Reading, examples, read
-from alignjax.data import mixture
+from alignjax.build.tables import Tables, tables
+from alignjax.build.tokens import Progress, Reading, items
 from alignjax.data.bad import Record
+from alignjax.data.layouts import Annotated
 from alignjax.data.loader import InOrder, Loader
 from alignjax.data.pack import Layout, fill, layout
+from alignjax.data.preferences import Judged
 from alignjax.data.rows import Rows
-from alignjax.data.templates import Template, load_template
+from alignjax.data.templates import Template
+from alignjax.data.tokenise import Item
 from alignjax.models.config import ModelConfig
+from alignjax.types import Example
+
+Columns = Mapping[str, Mapping[str, Mapping[str, Sequence[np.ndarray]]]]
 
 
 class Prompt(NamedTuple):
@@ -28,29 +35,12 @@ class Prompt(NamedTuple):
   reference: str
 
 
-class Tables(NamedTuple):
-  """Tokenised rows of a config.
-
-  train, held: name of a part → rows; the name is "" where there are no parts.
-  shares: name → its part of the rows of `train` drawn.
-  report: a line on each source.
-  identity: name → digest of what the rows to train on are made from.
-  """
-
-  train: dict[str, Rows]
-  held: dict[str, Rows]
-  shares: dict[str, float]
-  template: Template
-  report: list[str]
-  bad: list[Record]
-  identity: dict[str, str]
-
-
 class Data(NamedTuple):
   """What a run reads: `train[step]`, held-out batches, and a report.
 
   identity: a short text on each thing that decides which rows a step has; a
     run is continued only where all are the same.
+  tables: the rows one by one.
   """
 
   train: Loader
@@ -59,79 +49,7 @@ class Data(NamedTuple):
   report: list[str]
   bad: list[Record]  # under data.on_bad_row = quarantine
   identity: dict[str, str]
-
-
-def tables(
-  config: ConfigDict,
-  tokenizer: Any,
-  *,
-  cache: Path | None = None,
-  progress: Progress | None = None,
-) -> Tables:
-  """Tokenised rows to train on and to hold out.
-
-  cache: where data.cache does not say: the folder tokenised rows are kept in;
-    None keeps them in memory.
-  progress: called with the name of a source and its rows done so far.
-
-  Raises ValueError where no rows are left to train on.
-  """
-  d = config.data
-  template = load_template(d.template or None, tokenizer)
-  if "://" in d.cache:
-    raise ValueError(
-      f"data.cache = {d.cache}; rows are read from a local disk.\n"
-      "Give a local folder, or one that is mounted."
-    )
-  folder = Path(d.cache).expanduser() if d.cache else cache
-  reading = Reading(config, tokenizer, template, folder, progress)
-  specs = parts(d.train, "data.train", held=False)
-  found = {
-    name: read(spec, _full("data.train", name), reading)
-    for name, spec in specs.items()
-  }
-  train = {name: source.made.rows for name, source in found.items()}
-  for name, rows in train.items():
-    if not len(rows):
-      raise ValueError(
-        f"No rows are left to train on: {found[name].line}.\n"
-        "Check path, split and limit, or raise data.max_length."
-      )
-  shares = mixture.shares(
-    {name: len(rows) for name, rows in train.items()},
-    {name: spec.weight for name, spec in specs.items()},
-    {name: spec.cap for name, spec in specs.items()},
-  )
-  identity = {
-    _full("data.train", name): source.identity for name, source in found.items()
-  }
-  report = [
-    _told("train", name, source.line, train[name])
-    + (f", {shares[name]:.1%} of the rows drawn" if name else "")
-    for name, source in found.items()
-  ]
-  bad = [record for source in found.values() for record in source.made.bad]
-  held = {}
-  if given(d.eval):
-    for name, spec in parts(d.eval, "data.eval", held=True).items():
-      source = read(spec, _full("data.eval", name), reading)
-      held[name] = source.made.rows
-      report.append(_told("eval", name, source.line, held[name]))
-      bad += source.made.bad
-  else:
-    report.append("no held-out rows: data.eval.path is ''")
-  return Tables(train, held, shares, template, report, bad, identity)
-
-
-def _full(name: str, part: str) -> str:
-  return f"{name}/{part}" if part else name
-
-
-def _told(kind: str, name: str, line: str, rows: Rows) -> str:
-  """A line of the report; that of a part says more."""
-  if not name:
-    return line
-  return f"{kind}/{name}: {line}, {rows.lengths.sum():,} tokens"
+  tables: Tables
 
 
 def data(
@@ -173,36 +91,70 @@ def data(
       f"data.share/{name}": f"{share:.6f}"
       for name, share in found.shares.items()
     }
-  length, predicted = laid.shape
+  length, predicted = laid.shape[:2]
   return Data(
-    train=Loader(
-      laid.train,
-      shares=laid.shares,
-      batch=t.batch,
-      seed=config.seed,
-      shape=laid.shape,
-    ),
-    heldout=InOrder(laid.held, batch=t.batch, shape=laid.shape),
+    **_batches(laid, config),
     template=found.template,
     report=[*report, f"rows are {length} tokens, {predicted} trained"],
     bad=found.bad,
     identity=identity,
+    tables=found,
   )
 
 
+def annotated(found: Data, config: ConfigDict, columns: Columns) -> Data:
+  """The same batches, with numbers of their trained tokens as fields.
+
+  columns: "train" and "held" → name of a part → name of a field → for each row
+    float32 [trained tokens].
+  """
+  laid = laid_out(found.tables, config, None, columns)
+  return found._replace(**_batches(laid, config))
+
+
+def _batches(laid: Layout, config: ConfigDict) -> dict[str, Loader | InOrder]:
+  size = config.train.batch
+  train = Loader(
+    laid.train,
+    shares=laid.shares,
+    batch=size,
+    seed=config.seed,
+    shape=laid.shape,
+  )
+  return {
+    "train": train,
+    "heldout": InOrder(laid.held, batch=size, shape=laid.shape),
+  }
+
+
 def laid_out(
-  found: Tables, config: ConfigDict, model: ModelConfig | None
+  found: Tables,
+  config: ConfigDict,
+  model: ModelConfig | None,
+  columns: Columns | None = None,
 ) -> Layout:
   """Rows as they lie in batches, checked against what the model takes.
 
-  model: None where it is not known; then nothing is checked.
+  model: None where it is not known; then nothing is checked. columns: as in
+    `annotated`.
   """
-  laid = layout(found.train, found.held, found.shares, config.data.packing)
+  train, held = (
+    {name: lying(rows, config) for name, rows in tables.items()}
+    for tables in (found.train, found.held)
+  )
+  if columns is not None:
+    train = {k: Annotated(x, columns["train"][k]) for k, x in train.items()}
+    held = {k: Annotated(x, columns["held"][k]) for k, x in held.items()}
+  laid = layout(train, held, found.shares, config.data.packing)
   if model is not None:
     check_vocabulary([*found.train.values(), *found.held.values()], model.vocab)
-    if laid.shape[0] > model.max_length:
+    longest = laid.shape.length
+    if kind(config).rows != "examples":
+      several = [*laid.train.values(), *laid.held.values()]
+      longest = max(int(rows.reach.max(initial=0)) for rows in several)
+    if longest > model.max_length:
       raise ValueError(
-        f"Rows are {laid.shape[0]} tokens and the model takes "
+        f"Rows are {longest} tokens and the model takes "
         f"{model.max_length}.\nSet data.max_length={model.max_length} or less."
       )
   return laid
@@ -213,7 +165,7 @@ def _packs(laid: Layout, packing: int) -> list[str]:
     return []
   return [
     (f"train/{name}: " if name else "")
-    + f"packed into {len(rows)} rows, {fill(rows, laid.shape[0]):.0%} full"
+    + f"packed into {len(rows)} rows, {fill(rows, laid.shape.length):.0%} full"
     for name, rows in laid.train.items()
   ]
 
@@ -246,16 +198,25 @@ def prompts(
   if not s.count or not given(d.eval):
     return []
   reading = Reading(config, tokenizer, template, None, None)
+  rules = reading.rules
   found = [
-    examples(spec, lambda bad: None)
+    items(spec, rules, lambda bad: None)
     for spec in parts(d.eval, "data.eval", held=True).values()
   ]
   chats = (
-    example.messages
+    item
     for turn in itertools.zip_longest(*found)
-    for example in turn
-    if example is not None and example.messages and reading.keeps(example)
+    for item in turn
+    if item is not None and _answered(item) and reading.keeps(item)
   )
-  return [
-    Prompt(m[:-1], m[-1]["content"]) for m in itertools.islice(chats, s.count)
-  ]
+  return [Prompt(*_answered(i)) for i in itertools.islice(chats, s.count)]
+
+
+def _answered(item: Item) -> tuple | None:
+  """(turns, answer): the last one, or the first one of a pair; None: a text."""
+  if isinstance(item, Example):
+    last = item.messages[-1:]
+    return (item.messages[:-1], last[0]["content"]) if last else None
+  judged = isinstance(item, Judged)
+  side = item.completion if judged else item.sides[0]
+  return item.prompt, side[0]["content"]

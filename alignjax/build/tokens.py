@@ -11,14 +11,14 @@ import jax
 import pyarrow as pa
 from ml_collections import ConfigDict
 
+from alignjax.build.layouts import kind
 from alignjax.checkpoint.hosts import Meeting, draw_name
-from alignjax.data import cache, formats, sources, suite
+from alignjax.data import cache, formats, preferences, sources, suite
 from alignjax.data.bad import BadRow, BadRows
 from alignjax.data.cache import Made
 from alignjax.data.rows import SCHEMA, Rows
 from alignjax.data.templates import Template
-from alignjax.data.tokenise import Rules, encode, tokenise
-from alignjax.types import Example
+from alignjax.data.tokenise import Item, Rules, encode, tokenise
 
 Progress = Callable[[str, int], None]  # (name of a source, rows done so far)
 BEAT_S = 60.0  # within which a host at work shows that it is
@@ -47,11 +47,12 @@ class Reading(NamedTuple):
   @property
   def rules(self) -> Rules:
     d = self.config.data
-    return Rules(d.train_on, d.max_length, d.too_long)
+    rows, _, ranked = kind(self.config)
+    return Rules(d.train_on, d.max_length, d.too_long, rows, ranked)
 
-  def keeps(self, example: Example) -> bool:
-    """Whether an example is neither bad nor too long."""
-    chunk = encode([example], self.tokenizer, self.template, self.rules)
+  def keeps(self, item: Item) -> bool:
+    """Whether an item is neither bad nor too long."""
+    chunk = encode([item], self.tokenizer, self.template, self.rules)
     return chunk.rows.num_rows > 0
 
 
@@ -130,10 +131,10 @@ def _line(spec: ConfigDict, made: Made, bad: BadRows, d: ConfigDict) -> str:
   return line
 
 
-def examples(
-  spec: ConfigDict, on_bad: Callable[[BadRow], None]
-) -> Iterator[Example]:
-  """The examples of a source, from its files."""
+def items(
+  spec: ConfigDict, rules: Rules, on_bad: Callable[[BadRow], None]
+) -> Iterator[Item]:
+  """What the rows of a source say, from its files; of the kind `rules.rows`."""
   limit = spec.limit or None
   if spec.path == "suite" and not spec.reader:
     rows = suite.rows(spec.split, n=limit)
@@ -146,16 +147,24 @@ def examples(
       on_bad=on_bad,
       reader=spec.reader or None,
     )
-  return formats.examples(raw, spec.format or None, on_bad=on_bad)
+  form = spec.format or None
+  if rules.rows == "examples":
+    return formats.examples(raw, form, on_bad=on_bad)
+  found = preferences.preferences(
+    raw, format=form, pairs=rules.ranked, on_bad=on_bad
+  )
+  if rules.rows == "pairs":
+    return preferences.paired(found, on_bad)
+  return preferences.judged(found, split=True, on_bad=on_bad)
 
 
-def _items(spec: ConfigDict) -> Iterator[Example | BadRow]:
-  """Examples and bad rows, in the order they stand in."""
+def _with_bad(spec: ConfigDict, rules: Rules) -> Iterator[Item | BadRow]:
+  """Items and bad rows, in the order they stand in."""
   bad: list[BadRow] = []
-  for example in examples(spec, bad.append):
+  for item in items(spec, rules, bad.append):
     yield from bad
     bad.clear()
-    yield example
+    yield item
   yield from bad
 
 
@@ -165,7 +174,7 @@ def _batches(
   """Tokenised rows; what is read is added to `counts` and `bad`."""
   counts |= {"read": 0, "rows": 0, "dropped": 0, "cut": 0}
   chunks = tokenise(
-    _items(spec),
+    _with_bad(spec, reading.rules),
     reading.tokenizer,
     reading.template,
     reading.rules,

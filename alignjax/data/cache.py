@@ -22,7 +22,7 @@ import pyarrow as pa
 from alignjax.data.bad import Record, write
 from alignjax.data.rows import SCHEMA, Rows
 
-VERSION = 1  # raised whenever the same source would give other rows
+VERSION = 2  # raised whenever the same source would give other rows
 ROWS, BAD, MADE_FROM = "rows.arrow", "bad.jsonl", "made_from.json"
 
 

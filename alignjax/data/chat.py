@@ -51,7 +51,13 @@ def encode(
     )
   try:
     if example.messages:
-      ids, trained = _encode_chat(example, tokenizer, template, train_on)
+      ids, trained = spell_turns(
+        example.messages,
+        _trained_turns(example, train_on),
+        tokenizer,
+        template,
+        everything=train_on == "all",
+      )
     else:
       quoted = control_pattern(tokenizer).finditer(example.text)
       ids, _ = spell(tokenizer, example.text, [m.span() for m in quoted])
@@ -75,16 +81,27 @@ def encode(
   return Row(tokens, completions, example.origin, weights=weights)
 
 
-def _encode_chat(example, tokenizer, template, train_on):
-  chat = Conversation(example.messages, tokenizer, template)
-  turns = _trained_turns(example, train_on)
+def spell_turns(
+  messages: Sequence[Mapping],
+  turns: Sequence[int],
+  tokenizer: Any,
+  template: Template,
+  everything: bool = False,
+) -> tuple[list[int], list[bool]]:
+  """Ids of a conversation, and whether each is of one of some turns.
+
+  turns: their indices, ascending. everything: all tokens are trained.
+
+  Raises Unfit where a turn is empty or cannot be found.
+  """
+  chat = Conversation(messages, tokenizer, template)
   spans = [chat.span(turn) for turn in turns]
   text, eos = chat.full, []
   if spans and turns[-1] == len(chat.messages) - 1 and not spans[-1][2]:
     # The template does not end the last turn: the tokenizer's end token does.
     text, eos = text[: spans[-1][1]], [_eos(tokenizer)]
   ids, offsets = spell(tokenizer, text, chat.quoted)
-  if train_on == "all":
+  if everything:
     trained = [True] * len(ids)
   else:
     # Some control tokens swallow the white space after them.

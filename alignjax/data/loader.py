@@ -1,7 +1,7 @@
 """Batches as a function of (seed, step): tokenised rows, shuffled, padded."""
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -14,10 +14,14 @@ class Table(Protocol):
   """Rows that know their sizes before they are made.
 
   lengths, counts: int [rows], tokens and trained tokens of each.
+  completions: int [rows], those that are compared or judged; 0 for other rows.
+  reach: int [rows], tokens of the longest sequence a row holds.
   """
 
   lengths: np.ndarray
   counts: np.ndarray
+  completions: np.ndarray
+  reach: np.ndarray
 
   def __len__(self) -> int: ...
 
@@ -26,18 +30,47 @@ class Table(Protocol):
   def origin(self, index: int) -> str: ...
 
 
-def collate(rows: Sequence[Row], length: int, predicted: int) -> Batch:
+class Shape(NamedTuple):
+  """What all batches of a run have in common.
+
+  length, predicted: L and T. completions: S; 0 where rows have no completions
+    to be told apart, and so no `ends`.
+  parents: whether documents may continue others.
+  fields: names of fields, and whether each is "tokens" or "completions".
+  """
+
+  length: int
+  predicted: int
+  completions: int = 0
+  parents: bool = False
+  fields: tuple[tuple[str, str], ...] = ()
+
+
+def collate(
+  rows: Sequence[Row],
+  length: int,
+  predicted: int,
+  completions: int = 0,
+  parents: bool = False,
+  fields: Sequence[tuple[str, str]] = (),
+) -> Batch:
   """Pads rows to [B, length] and lists their trained positions [B, predicted].
 
-  An empty row (no tokens) is all padding. Numpy int32, weights float32.
+  An empty row (no tokens) is all padding. Numpy int32, weights and fields
+  float32. The other arguments are those of `Shape`.
   """
-  B = len(rows)
+  B, S = len(rows), completions
+  sizes = {"tokens": predicted, "completions": S}
   tokens, positions, documents = np.zeros((3, B, length), np.int32)
-  where, targets, completions = np.zeros((3, B, predicted), np.int32)
+  where, targets, ids = np.zeros((3, B, predicted), np.int32)
   weights = np.zeros((B, predicted), np.float32)
+  parent = np.zeros((B, length), np.int32) if parents else None
+  ends = np.zeros((B, S), np.int32) if S else None
+  found = {k: np.zeros((B, sizes[of]), np.float32) for k, of in fields}
   for b, row in enumerate(rows):
     n = len(row.tokens)
     at = trained(row)
+    t = len(at)
     tokens[b, :n] = row.tokens
     documents[b, :n] = 1 if row.documents is None else row.documents
     # Positions start anew with each document.
@@ -45,13 +78,43 @@ def collate(rows: Sequence[Row], length: int, predicted: int) -> Batch:
       documents[b, :n], return_index=True, return_inverse=True
     )
     positions[b, :n] = np.arange(n) - first[inverse]
-    where[b, : len(at)] = at - 1
-    targets[b, : len(at)] = row.tokens[at]
-    completions[b, : len(at)] = row.completions[at]
-    weights[b, : len(at)] = 1 if row.weights is None else row.weights[at]
+    where[b, :t] = at - 1
+    targets[b, :t] = row.tokens[at]
+    ids[b, :t] = row.completions[at]
+    weights[b, :t] = 1 if row.weights is None else row.weights[at]
+    if row.parents is not None:
+      parent[b, :n] = row.parents
+      _continue(row, first, at, positions[b], where[b])
+    if S:
+      ends[b, ids[b, :t] - 1] = at  # the last of each stays
+    for name, of in fields if n else ():
+      values = row.fields[name]
+      values = values[at] if of == "tokens" else values
+      found[name][b, : len(values)] = values
   return Batch(
-    tokens, positions, documents, where, targets, completions, weights
+    *(tokens, positions, documents, where, targets, ids, weights),
+    parents=parent,
+    ends=ends,
+    fields=found,
   )
+
+
+def _continue(
+  row: Row,
+  first: np.ndarray,
+  at: np.ndarray,
+  positions: np.ndarray,
+  where: np.ndarray,
+) -> None:
+  """Documents with a parent go on from its end, in position and prediction.
+
+  first: where each document begins; a parent stands before what continues it.
+  """
+  ends = np.append(first[1:], len(row.tokens))
+  for d in np.flatnonzero(row.parents[first]):
+    last = ends[row.parents[first[d]] - 1] - 1
+    positions[first[d] : ends[d]] += positions[last] + 1
+    where[: len(at)][at == first[d]] = last
 
 
 def trained(row: Row) -> np.ndarray:
@@ -59,12 +122,29 @@ def trained(row: Row) -> np.ndarray:
   return np.flatnonzero(row.completions[1:]) + 1
 
 
-def shape_of(tables: Sequence[Table], multiple: int = 8) -> tuple[int, int]:
-  """(length, predicted) that hold every row, rounded up to `multiple`."""
-  longest = max(int(t.lengths.max(initial=0)) for t in tables)
-  most = max(int(t.counts.max(initial=0)) for t in tables)
-  up = lambda n: -(-n // multiple) * multiple  # noqa: E731
-  return up(longest), up(most)
+def shape_of(tables: Sequence[Table], multiple: int = 8) -> Shape:
+  """What holds every row; L and T are rounded up to `multiple`."""
+
+  def most(name):
+    return max(int(getattr(t, name).max(initial=0)) for t in tables)
+
+  first = next((t[0] for t in tables if len(t)), None)
+  fields, parents = (), False
+  if first is not None:
+    parents = first.parents is not None
+    # There are always more tokens than completions.
+    n = len(first.tokens)
+    fields = tuple(
+      (name, "tokens" if len(x) == n else "completions")
+      for name, x in sorted(first.fields.items())
+    )
+  return Shape(
+    -(-most("lengths") // multiple) * multiple,
+    -(-most("counts") // multiple) * multiple,
+    most("completions"),
+    parents,
+    fields,
+  )
 
 
 class Loader:
@@ -85,7 +165,7 @@ class Loader:
     shares: Mapping[str, float],
     batch: int,
     seed: int,
-    shape: tuple[int, int],
+    shape: Shape | tuple[int, int],
   ):
     for table in parts.values():
       if not table.counts.all():
@@ -127,7 +207,11 @@ class InOrder(Sequence[Batch]):
   """All rows once, in order; the last batch is filled up with empty rows."""
 
   def __init__(
-    self, parts: Mapping[str, Table], *, batch: int, shape: tuple[int, int]
+    self,
+    parts: Mapping[str, Table],
+    *,
+    batch: int,
+    shape: Shape | tuple[int, int],
   ):
     self.parts, self.size, self.shape = parts, batch, shape
     self._rows = [(name, i) for name, t in parts.items() for i in range(len(t))]

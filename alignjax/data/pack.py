@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from alignjax.data import mixture
-from alignjax.data.loader import Table, shape_of
+from alignjax.data.loader import Shape, Table, shape_of
 from alignjax.types import Row
 
 
@@ -107,18 +107,28 @@ class _Room:
 
 
 def join(rows: Sequence[Row]) -> Row:
-  """Rows laid one after another, each a document of its own.
+  """Rows laid one after another, their documents and completions apart.
 
-  Completion ids are made distinct; the first token of a document is never
-  trained, as what stands before it is another document's.
+  Ids are made distinct and keep their order, so the sides of a pair stay an odd
+  one and the even one after it; the first token of a row is never trained, as
+  what stands before it is another one's. Fields of completions, and of tokens,
+  follow each other.
   """
-  documents, completions, last = [], [], 0
-  for k, row in enumerate(rows):
-    documents.append(np.full(len(row.tokens), k + 1, np.int32))
+  documents, parents, completions, after, last = [], [], [], 0, 0
+  shared = any(row.parents is not None for row in rows)
+  for row in rows:
+    n = len(row.tokens)
+    own = np.ones(n, np.int32) if row.documents is None else row.documents
+    documents.append(own + after)
+    if shared:
+      above = np.zeros(n, np.int32) if row.parents is None else row.parents
+      parents.append(np.where(above > 0, above + after, 0))
+    after += int(own.max(initial=0))
     own = np.where(row.completions > 0, row.completions + last, 0)
     own[:1] = 0
-    completions.append(own.astype(np.int32))
-    last = max(last, int(own.max(initial=0)))
+    completions.append(own)
+    judged = len(row.fields.get("label", ()))  # one may have no trained token
+    last = max(last + judged, int(own.max(initial=0)))
   weights = None
   if any(row.weights is not None for row in rows):
     ones = [np.ones(len(row.tokens), np.float32) for row in rows]
@@ -127,17 +137,22 @@ def join(rows: Sequence[Row]) -> Row:
     )
   return Row(
     np.concatenate([row.tokens for row in rows]),
-    np.concatenate(completions),
+    np.concatenate(completions).astype(np.int32),
     " + ".join(row.origin for row in rows),
-    np.concatenate(documents),
+    np.concatenate(documents).astype(np.int32),
     weights,
+    np.concatenate(parents).astype(np.int32) if shared else None,
+    {
+      name: np.concatenate([row.fields[name] for row in rows])
+      for name in rows[0].fields
+    },
   )
 
 
 class Packed(Sequence[Row]):
   """Rows packed as `plan` says; each is joined when it is asked for.
 
-  lengths, counts: int64 [packed rows], tokens and trained tokens of each.
+  lengths, counts, completions, reach: int64 [packed rows], as of `Table`.
   """
 
   def __init__(self, rows: Table, length: int, predicted: int):
@@ -147,6 +162,8 @@ class Packed(Sequence[Row]):
     )
     self.lengths = self._sums(rows.lengths)
     self.counts = self._sums(rows.counts)
+    self.completions = self._sums(rows.completions)
+    self.reach = np.array([rows.reach[b].max() for b in self.bins], np.int64)
 
   def _sums(self, values: np.ndarray) -> np.ndarray:
     return np.array([values[b].sum() for b in self.bins], np.int64)
@@ -167,13 +184,13 @@ class Layout(NamedTuple):
 
   train, held: name → rows, packed or not.
   shares: name → its part of the rows of `train` drawn.
-  shape: (length, predicted) of every row of a batch.
+  shape: of every batch.
   """
 
   train: dict[str, Table]
   held: dict[str, Table]
   shares: dict[str, float]
-  shape: tuple[int, int]
+  shape: Shape
 
 
 def layout(
@@ -191,14 +208,16 @@ def layout(
   shape = shape_of([*train.values(), *held.values()])
   if not packing:
     return Layout(dict(train), dict(held), dict(shares), shape)
-  shape = packed_shape(list(train.values()), shape, packing)
-  packs = {name: Packed(rows, *shape) for name, rows in train.items()}
+  size = packed_shape(list(train.values()), shape[:2], packing)
+  packs = {name: Packed(rows, *size) for name, rows in train.items()}
   shares = mixture.of_packs(
     shares,
     {name: len(rows) for name, rows in train.items()},
     {name: len(rows) for name, rows in packs.items()},
   )
-  held = {name: Packed(rows, *shape) for name, rows in held.items()}
+  held = {name: Packed(rows, *size) for name, rows in held.items()}
+  most = shape_of([*packs.values(), *held.values()]).completions
+  shape = shape._replace(length=size[0], predicted=size[1], completions=most)
   return Layout(packs, held, shares, shape)
 
 

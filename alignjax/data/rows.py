@@ -7,10 +7,14 @@ import pyarrow as pa
 
 from alignjax.types import Row
 
+FIELDS = ("label", "margin")  # of completions
 SCHEMA = pa.schema(
   [
     ("tokens", pa.list_(pa.int32())),
     ("completions", pa.list_(pa.uint8())),
+    # Tokens of a prompt and of each completion of it; null: one document.
+    ("sizes", pa.list_(pa.int32())),
+    *((name, pa.list_(pa.float32())) for name in FIELDS),
     ("origin", pa.string()),
     ("weight", pa.float32()),  # of every trained token; null = 1
     ("trained", pa.int32()),  # tokens that are predicted and count
@@ -24,6 +28,10 @@ class Rows(Sequence[Row]):
 
   lengths, counts: int64 [rows], tokens and trained tokens of each.
   largest: int64 [rows], the largest token id of each.
+  prompts, completions: int64 [rows], tokens of the prompt that completions
+    share, and their number; 0 and 0 for a row of one document.
+  reach: int64 [rows], tokens of the longest sequence a row holds: its own, or
+    the prompt's and the longest completion's.
   """
 
   def __init__(self, table: pa.Table):
@@ -33,6 +41,9 @@ class Rows(Sequence[Row]):
     self.lengths = _joined([np.diff(part.offsets) for part in self._parts])
     self.counts = _joined([part.trained for part in self._parts])
     self.largest = _joined([part.largest for part in self._parts])
+    self.prompts = _joined([part.prompts for part in self._parts])
+    self.completions = _joined([part.siblings for part in self._parts])
+    self.reach = _joined([part.reach for part in self._parts])
 
   @classmethod
   def of(cls, rows: Iterable[Row]) -> "Rows":
@@ -50,7 +61,8 @@ class Rows(Sequence[Row]):
     if not np.isnan(weight):
       weights = np.full(len(completions), weight, np.float32)
     origin = part.origins[i].as_py()
-    return Row(part.tokens[own], completions, origin, None, weights)
+    row = Row(part.tokens[own], completions, origin, None, weights)
+    return part.laid(row, i) if part.siblings[i] else row
 
   def origin(self, index: int) -> str:
     """Where a row came from."""
@@ -76,6 +88,39 @@ class _Part:
     self.weights = column("weight").to_numpy(zero_copy_only=False)
     self.trained = column("trained").to_numpy()
     self.largest = column("largest").to_numpy()
+    sizes = column("sizes")
+    self.sizes = sizes.offsets.to_numpy(), sizes.values.to_numpy()
+    self.fields = {
+      name: (column(name).offsets.to_numpy(), column(name).values.to_numpy())
+      for name in FIELDS
+    }
+    lengths = np.diff(self.offsets)
+    self.prompts, self.siblings = np.zeros((2, len(lengths)), np.int64)
+    self.reach = lengths.astype(np.int64)
+    several = np.diff(self.sizes[0]) > 0
+    if several.any():
+      first, values = self.sizes[0][:-1][several], self.sizes[1]
+      self.prompts[several] = values[first]
+      self.siblings[several] = np.diff(self.sizes[0])[several] - 1
+      alone = values.copy()
+      alone[first] = 0
+      longest = np.maximum.reduceat(alone, first)
+      self.reach[several] = values[first] + longest
+
+  def laid(self, row: Row, i: int) -> Row:
+    """Row i with its documents and what is known of its completions."""
+
+    def own(pair):
+      return pair[1][pair[0][i] : pair[0][i + 1]]
+
+    sizes = own(self.sizes)
+    documents = np.repeat(np.arange(1, len(sizes) + 1, dtype=np.int32), sizes)
+    fields = {name: own(pair) for name, pair in self.fields.items()}
+    return row._replace(
+      documents=documents,
+      parents=(documents > 1).astype(np.int32),
+      fields={name: x for name, x in fields.items() if len(x)},
+    )
 
 
 def _joined(arrays: list[np.ndarray]) -> np.ndarray:
@@ -83,9 +128,10 @@ def _joined(arrays: list[np.ndarray]) -> np.ndarray:
 
 
 def record_batch(rows: Sequence[Row]) -> pa.RecordBatch:
-  """Rows of one document each as a batch of the table.
+  """Rows of one document, or of a prompt and completions, as a batch.
 
-  Raises ValueError for weights that differ within a row.
+  Raises ValueError for weights that differ within a row, and for rows that are
+  laid otherwise.
   """
   offsets = np.cumsum([0, *(len(row.tokens) for row in rows)], dtype=np.int32)
   weights = [_weight(row) for row in rows]
@@ -99,6 +145,11 @@ def record_batch(rows: Sequence[Row]) -> pa.RecordBatch:
     [
       lists("tokens", np.int32),
       lists("completions", np.uint8),
+      pa.array([_sizes(row) for row in rows], pa.list_(pa.int32())),
+      *(
+        pa.array([row.fields.get(name) for row in rows], pa.list_(pa.float32()))
+        for name in FIELDS
+      ),
       pa.array([row.origin for row in rows], pa.string()),
       pa.array(weights, pa.float32()),
       # The first token is never predicted.
@@ -107,6 +158,22 @@ def record_batch(rows: Sequence[Row]) -> pa.RecordBatch:
     ],
     schema=SCHEMA,
   )
+
+
+def _sizes(row: Row) -> np.ndarray | None:
+  """Tokens of a prompt and of each completion; None for one document."""
+  if row.documents is None:
+    return None
+  sizes = np.bincount(row.documents)[1:]
+  star = row.parents is not None and np.array_equal(
+    row.parents, row.documents > 1
+  )
+  if not star or np.any(np.diff(row.documents) < 0) or not sizes.all():
+    raise ValueError(
+      f"{row.origin}: documents must be a prompt (1) and completions that "
+      "continue it (parents 1), one after another."
+    )
+  return sizes
 
 
 def _weight(row: Row) -> float | None:

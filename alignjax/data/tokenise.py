@@ -20,22 +20,31 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from alignjax.data import chat
+from alignjax.data import chat, pairs
 from alignjax.data.bad import BadRow, Record
+from alignjax.data.preferences import Judged, Preference
 from alignjax.data.rows import record_batch
 from alignjax.data.templates import Template, load_template
-from alignjax.types import Example
+from alignjax.types import Example, Row
 
 CHUNK = 256  # rows a task
+ROWS = ("examples", "pairs", "judged", "judged+kl")
+Item = Example | Preference | Judged
 ALONE_S = 3.0  # of work before processes are started, which takes as long
 
 
 class Rules(NamedTuple):
-  """How rows become tokens; the fields are keys of `config.data`."""
+  """How rows become tokens; the fields are keys of `config.data`.
+
+  rows: what a row of the source is; of `ROWS`. ranked: which answers of a
+  ranked list make pairs; of `compared.PAIRS`.
+  """
 
   train_on: str
   max_length: int
   too_long: str
+  rows: str = "examples"
+  ranked: str = "all"
 
 
 class Chunk(NamedTuple):
@@ -53,7 +62,7 @@ class Chunk(NamedTuple):
 
 
 def tokenise(
-  items: Iterable[Example | BadRow],
+  items: Iterable[Item | BadRow],
   tokenizer: Any,
   template: Template,
   rules: Rules,
@@ -62,7 +71,7 @@ def tokenise(
 ) -> Iterator[Chunk]:
   """Chunks of a source, in its order.
 
-  items: examples, and rows that were found bad before, which pass through.
+  items: what rows say, and rows that were found bad before, which pass through.
   workers: processes; 0 is one a core for what is left after `ALONE_S`. Two
     chunks a process are on their way at a time, so memory stays bounded.
 
@@ -89,7 +98,7 @@ def tokenise(
 
 
 def encode(
-  items: list[Example | BadRow],
+  items: list[Item | BadRow],
   tokenizer: Any,
   template: Template,
   rules: Rules,
@@ -100,20 +109,32 @@ def encode(
     try:
       if isinstance(item, BadRow):
         raise item
-      row = chat.encode(item, tokenizer, template, train_on=rules.train_on)
-      kept = chat.fit(row, rules.max_length, rules.too_long)
-      if not kept and rules.too_long == "truncate":
-        reason = f"nothing to train on is left of it at {rules.max_length} "
-        reason += "tokens\nraise data.max_length, or remove the row"
-        raw = item.text or str(list(item.messages))
-        raise BadRow(item.origin, "nothing left", reason, raw)
+      if isinstance(item, Example):
+        kept, long = _example(item, tokenizer, template, rules)
+      else:
+        limits = rules.max_length, rules.too_long
+        kept, long = pairs.encode(item, tokenizer, template, *limits)
     except BadRow as e:
       bad.append(Record(e.origin, e.kind, e.reason, e.raw))
       continue
     dropped += not kept
-    cut += bool(kept) and len(row.tokens) > rules.max_length
+    cut += bool(kept) and long
     rows += kept
   return Chunk(record_batch(rows), bad, len(items), dropped, cut)
+
+
+def _example(
+  item: Example, tokenizer: Any, template: Template, rules: Rules
+) -> tuple[list[Row], bool]:
+  """Rows of an example, and whether it was too long."""
+  row = chat.encode(item, tokenizer, template, train_on=rules.train_on)
+  kept = chat.fit(row, rules.max_length, rules.too_long)
+  if not kept and rules.too_long == "truncate":
+    reason = f"nothing to train on is left of it at {rules.max_length} "
+    reason += "tokens\nraise data.max_length, or remove the row"
+    raw = item.text or str(list(item.messages))
+    raise BadRow(item.origin, "nothing left", reason, raw)
+  return kept, len(row.tokens) > rules.max_length
 
 
 def cores() -> int:
