@@ -104,6 +104,10 @@ def test_what_is_said_first_goes_by_the_name_of_the_row_alone():
     i._replace(sides=i.sides[::-1], label=1 - i.label, origin=i.origin)
     for i in items
   ]
+  renamed = section([i._replace(origin=f"g{i.origin}") for i in items]).model
+  # Other sides go first, and rows are told right as before.
+  assert renamed.terms != section(items).model.terms
+  assert renamed.accuracy == section(items).model.accuracy
   # The mirror image: the same slopes, the other constant.
   a, b = section(items).model, section(turned).model
   assert a.terms[1].coefficient == pytest.approx(b.terms[1].coefficient)
@@ -126,6 +130,9 @@ def test_judged_answers():
   assert {t.name for t in found.model.terms} == {"constant", "words", "list"}
   low, high = found.model.terms[2].interval()
   assert low < 0 < high
+  # Where nothing tells them apart, half of them are told right, not fewer.
+  alike = [judged(i, "a", i % 2 == 0) for i in range(60)]
+  assert section(alike, paired=False).model.accuracy == Share(30, 60)
   assert section([judged(i, "a", True) for i in range(60)], False).model is None
 
 

@@ -180,7 +180,8 @@ def number(value, key: str, origin: str) -> float:
     origin,
     "wrong type",
     f"{key!r} must be a finite number, this is {type(value).__name__}: "
-    f"{repr(value)[:60]}\nrepair it, or remove the row",
+    f"{repr(value)[:60]}\n"
+    "repair it; a cell of text is no number, so write JSON Lines or Parquet",
   )
 
 
@@ -214,5 +215,7 @@ def judgement(value, origin: str) -> bool:
     origin,
     "wrong type",
     f"label = {repr(value)[:60]} must be true or false (1 or 0): whether the "
-    "answer is wanted\nprobabilities are for pairs (chosen + rejected)",
+    "answer is wanted\n"
+    "a cell of text is neither: write JSON Lines or Parquet\n"
+    "probabilities are for pairs (chosen + rejected)",
   )
