@@ -19,6 +19,7 @@ FLOORS = {
   "log": 2,
   "losses": 3,
   "step": 4,
+  "annotate": 4,
   "sample": 4,
   "pretrained": 4,
   "checkpoint": 5,

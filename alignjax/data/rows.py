@@ -1,5 +1,6 @@
 """Tokenised rows as an Arrow table, in memory or memory-mapped."""
 
+import hashlib
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -68,6 +69,16 @@ class Rows(Sequence[Row]):
     """Where a row came from."""
     part, i = self._at(index)
     return part.origins[i].as_py()
+
+  def digest(self) -> str:
+    """The sha256 of all tokens, and of which are trained where."""
+    hashes = [hashlib.sha256() for _ in range(4)]
+    for part in self._parts:
+      arrays = part.sizes[1], np.diff(part.offsets), part.tokens
+      for one, x in zip(hashes, (*arrays, part.completions)):
+        one.update(np.ascontiguousarray(x))
+    whole = hashlib.sha256(b"".join(one.digest() for one in hashes))
+    return whole.hexdigest()
 
   def _at(self, index: int) -> tuple["_Part", int]:
     if not 0 <= index < len(self):

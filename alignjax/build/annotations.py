@@ -1,0 +1,217 @@
+"""Reference log-probabilities of a config's rows: made once, kept in a file.
+
+A file says what it was made from; where that differs it is refused, and never
+made anew in silence: what it holds is what a run was trained on.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pyarrow as pa
+from jax.experimental import multihost_utils
+from ml_collections import ConfigDict
+
+from alignjax import pretrained, sharding
+from alignjax.annotate import Ragged, annotate, make_annotator
+from alignjax.build import tokens
+from alignjax.build.layouts import kind, lying
+from alignjax.build.record import checksum
+from alignjax.build.rows import Data, annotated, check_vocabulary
+from alignjax.checkpoint.hosts import Meeting, draw_name
+from alignjax.data.loader import InOrder, shape_of
+from alignjax.models.lm import LM
+from alignjax.step import Objective, needed
+from alignjax.types import Batch
+
+FIELD = "reference/logp"
+VERSION = 1  # raised whenever the same key would give other numbers
+
+
+def is_read(objectives: Mapping[str, Objective], field: str = FIELD) -> bool:
+  """Whether a loss reads a field of the batch; nothing is computed."""
+
+  class Noting(dict):
+    read = False
+
+    def __getitem__(self, name):
+      self.read |= name == field
+      return super().__getitem__(name)
+
+  B, L, T, S = 1, 8, 4, 2
+  fields = Noting()
+
+  def run(objective):
+    row, ids = jnp.zeros((B, L), jnp.int32), jnp.zeros((B, T), jnp.int32)
+    of_tokens, of_completions = jnp.zeros((B, T)), jnp.zeros((B, S))
+    fields.update({k: of_completions for k in ("label", "margin", "kl")})
+    fields[field] = of_tokens
+    batch = Batch(*[row] * 3, *[ids] * 3, of_tokens)
+    batch = batch._replace(ends=jnp.zeros((B, S), jnp.int32), fields=fields)
+    blank = dict.fromkeys(needed({"": objective}), of_tokens)
+    if "score" in blank:
+      blank["score"] = of_completions
+    return objective.loss(blank, batch)
+
+  for objective in objectives.values():
+    jax.eval_shape(partial(run, objective))
+  return fields.read
+
+
+def with_reference(
+  found: Data,
+  config: ConfigDict,
+  place: sharding.Placement,
+  lm: LM,
+  params: dict,
+  folder: Path,
+) -> Data:
+  """The same batches with the field "reference/logp" [B, T].
+
+  lm, params: what a run starts from, which is the reference; without its
+    adapters, where it has some. Another one is `config.reference.path`.
+  folder: of the files, one a part: `train.arrow`, `held-NAME.arrow`.
+
+  Raises ValueError, naming file and cause, where one was made from something
+  else.
+  """
+  lm, params = _reference(found, config, place, lm, params)
+  tables = {
+    "train": {k: lying(x, config) for k, x in found.tables.train.items()},
+    "held": {k: lying(x, config) for k, x in found.tables.held.items()},
+  }
+  every = [(of, name, t) for of, x in tables.items() for name, t in x.items()]
+  run = jax.jit(
+    make_annotator(lm.stats, ("logp",)),
+    out_shardings=place.replicated,
+  )
+  shape = shape_of([table for _, _, table in every])
+  common = _key(found, config, lm, params)
+  columns = {"train": {}, "held": {}}
+  for of, name, table in every:
+    batches = InOrder({name: table}, batch=config.train.batch, shape=shape)
+
+    def make(batches=batches) -> Ragged:
+      def one(step):
+        put = partial(batches.batch, step)
+        return run(params, sharding.put_rows(put, batches.size, place.rows))
+
+      return annotate(one, batches)["logp"]
+
+    rows = getattr(found.tables, of)[name]
+    file = Path(folder) / ("-".join(filter(None, (of, name))) + ".arrow")
+    values = _kept(file, common | {"rows": rows.digest()}, table.counts, make)
+    columns[of][name] = {FIELD: values}
+  return annotated(found, config, columns)
+
+
+def _reference(found, config, place, lm, params) -> tuple[LM, dict]:
+  """The model that is referred to, and its weights."""
+  r = config.get("reference", ConfigDict())
+  if not r.get("path", ""):
+    return lm, {k: x for k, x in params.items() if k != "lora"}
+  other, params, tokenizer = pretrained.load(
+    r.path, revision=r.get("revision", "") or None, place=place.param
+  )
+  same = tokenizer is None or (
+    tokens.of_tokenizer(tokenizer)[:12] == found.identity["tokenizer"]
+  )
+  if not same:
+    raise ValueError(
+      f"reference.path = {r.path}: its tokenizer is another than the model's, "
+      "so it cannot read the same rows.\nUse a model of the same tokenizer."
+    )
+  tables = [*found.tables.train.values(), *found.tables.held.values()]
+  check_vocabulary(tables, other.config.vocab)
+  options = {
+    k: getattr(lm, k) for k in ("dtype", "remat", "chunk", "constrain")
+  }
+  return dataclasses.replace(other, **options), params
+
+
+def _key(found: Data, config: ConfigDict, lm: LM, params: dict) -> dict:
+  """What the numbers of any rows depend on; the first that differs is told."""
+  model = repr(dataclasses.asdict(lm.config)).encode()
+  rows, layout, _ = kind(config)
+  key = {
+    "version": VERSION,
+    "model": hashlib.sha256(model).hexdigest()[:12],
+    "weights": checksum(params),
+    "dtype": lm.dtype,
+    "tokenizer": found.identity["tokenizer"],
+    "layout": layout,
+    "needs": ["logp"],
+  }
+  if rows == "judged+kl":  # which completion is set under which prompt
+    key |= {"seed": config.seed, "max_length": config.data.max_length}
+  return key
+
+
+def _kept(file: Path, key: dict, counts: np.ndarray, make) -> Ragged:
+  """What a file holds, which is made where it is not there.
+
+  Host 0 reads and writes; the others get its numbers.
+  """
+  meeting, held = Meeting(draw_name()), []
+
+  def look() -> bool:
+    if file.is_file():
+      held.append(_read(file, key))
+    return bool(held)
+
+  if not meeting.tell(look):
+    found = make()
+    meeting.tell(lambda: _write(file, key, found))
+    return found
+  values = held[0] if held else np.zeros(int(counts.sum()), np.float32)
+  if jax.process_count() > 1:
+    values = np.asarray(multihost_utils.broadcast_one_to_all(values))
+  return Ragged(values, counts)
+
+
+def _read(file: Path, key: dict) -> np.ndarray:
+  """The numbers of a file that was made from `key`."""
+  remedy = "\ndelete the file, so that it is made anew, or use another workdir"
+  try:
+    table = pa.ipc.open_file(pa.memory_map(str(file))).read_all()
+    said = json.loads(table.schema.metadata[b"made_from"])
+    values = table.column(FIELD).combine_chunks().to_numpy()
+  except (OSError, pa.ArrowInvalid, KeyError, TypeError, ValueError) as error:
+    raise ValueError(f"{file} cannot be read: {error}{remedy}") from None
+  for name, value in key.items():
+    if said.get(name) != value:
+      raise ValueError(
+        f"stale {file}: {FIELD} was made with {name} = {said.get(name)}; "
+        f"{value} is wanted{remedy}"
+      )
+  if hashlib.sha256(values.tobytes()).hexdigest() != said["sha256"]:
+    raise ValueError(f"{file} is not what was written{remedy}")
+  return values
+
+
+def _write(file: Path, key: dict, found: Ragged) -> None:
+  """Writes a file whole or not at all."""
+  file.parent.mkdir(parents=True, exist_ok=True)
+  values = np.ascontiguousarray(found.values, np.float32)
+  sha = hashlib.sha256(values.tobytes()).hexdigest()
+  schema = pa.schema(
+    [(FIELD, pa.float32())],
+    metadata={"made_from": json.dumps(key | {"sha256": sha})},
+  )
+  hidden = file.with_name(f".{file.name}.tmp-{os.getpid()}")
+  try:
+    with hidden.open("wb") as disk:
+      with pa.ipc.new_file(disk, schema) as sink:
+        sink.write(pa.record_batch([pa.array(values)], schema=schema))
+      disk.flush()
+      os.fsync(disk.fileno())
+    hidden.replace(file)
+  finally:
+    hidden.unlink(missing_ok=True)
