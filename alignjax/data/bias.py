@@ -92,7 +92,8 @@ class Section(NamedTuple):
 def features(text: str) -> tuple[float, ...]:
   """`FEATURES` of a text: two counts, then 1.0 for what it has, else 0.0.
 
-  asks back: it ends with a question mark.
+  asks back: it ends with a question mark. Hedges and refusals are found by
+    English phrases; words are what stands between white space.
   """
   low = text.lower().replace("’", "'")
   has = [float(p.search(low) is not None) for p in _PATTERNS]
