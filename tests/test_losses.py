@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from alignjax.losses import aot, cpo, distill, dpo, kto, orpo, reward
 from alignjax.types import Batch
@@ -367,3 +368,20 @@ def test_pairs_that_are_not_there_are_not_sorted_in(kind):
   same(total(aot, kind, AOT[kind], *part)[1].loss, whole, rtol=1e-5)
   (term,) = whole.values()
   assert float(term.weight) == 4.0
+
+
+@pytest.mark.parametrize(
+  "module, kind, options",
+  [
+    (dpo, "wpo", DPO["wpo"]),
+    (aot, "aot", AOT["aot"]),
+    (kto, "kto", KTO["kto"]),
+  ],
+)
+def test_a_mesh_changes_nothing(module, kind, options):
+  mesh = jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,))
+  rows = NamedSharding(mesh, PartitionSpec("data"))
+  given = stats_of(), batch_of(kl=jnp.tile(jnp.array([0.0, 1]), (4, 2)))
+  value = partial(gradient, module, kind, options)
+  expected = value(*given)
+  same(jax.jit(value)(*jax.device_put(given, rows)), expected, rtol=1e-5)

@@ -43,8 +43,7 @@ def unmatched(stats: Stats, batch: Batch) -> dict[str, Term]:
   are marked by 1 in the field "kl" [B, S].
   """
   logp, reference = log_probabilities(stats, batch, reference_free=False)
-  z = jax.lax.stop_gradient(logp - reference)
-  return {"kl": term(z, _there(batch)[1])}
+  return {"kl": term(logp - reference, _there(batch)[1])}
 
 
 def kto(

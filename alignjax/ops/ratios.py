@@ -100,29 +100,26 @@ def pairwise(*, divergence: bool, per_token: bool = False) -> Callable:
   of their side. A third argument `p` is the label; without it the loss is the
   expected one. The function itself stays at hand as `__wrapped__`.
   """
-  more = (("divergence", str),) * divergence + (("reference_free", bool),)
+  more = ("divergence",) * divergence + ("reference_free",)
+  general = inspect.signature(pair_terms)
 
   def make(function):
-    given = inspect.signature(function).parameters.values()
-    own = [p for p in given if p.kind is p.KEYWORD_ONLY]
-    soft = "p" in inspect.signature(function).parameters
-    kind = inspect.Parameter.KEYWORD_ONLY
-    first = inspect.signature(pair_terms).parameters
-    signature = inspect.Signature(
-      [
-        first["stats"].replace(kind=inspect.Parameter.POSITIONAL_OR_KEYWORD),
-        first["batch"].replace(kind=inspect.Parameter.POSITIONAL_OR_KEYWORD),
-        *own,
-        *(inspect.Parameter(n, kind, annotation=t) for n, t in more),
-      ],
-      return_annotation=Terms,
+    own = inspect.signature(function).parameters
+    signature = general.replace(
+      parameters=[
+        *(general.parameters[name] for name in ("stats", "batch")),
+        *(p for p in own.values() if p.kind is p.KEYWORD_ONLY),
+        *(
+          general.parameters[n].replace(default=inspect.Parameter.empty)
+          for n in more
+        ),
+      ]
     )
 
     @functools.wraps(function)
     def loss(stats, batch, **options):
       signature.bind(stats, batch, **options)
-      options = dict(options)
-      shared = {name: options.pop(name) for name, _ in more}
+      shared = {name: options.pop(name) for name in more}
       return pair_terms(
         function.__name__,
         functools.partial(function, **options),
@@ -130,7 +127,7 @@ def pairwise(*, divergence: bool, per_token: bool = False) -> Callable:
         batch,
         beta=options["beta"],
         per_token=per_token,
-        soft=soft,
+        soft="p" in own,
         **shared,
       )
 
