@@ -3,9 +3,11 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from alignjax.losses import dpo
+from alignjax.types import Batch
 
 LOG2, LOG3 = math.log(2), math.log(3)
 # β(u − v) = log 3, so σ = 3/4; βu = log 2, so σ(βu) = 2/3; βv = log 2/3.
@@ -106,3 +108,54 @@ def test_smoothing_that_cannot_be_is_refused(kind, e):
 
 def test_wpo_needs_one_statistic_more():
   assert dpo.wpo.needs == (*dpo.needs, "sum_p2")
+
+
+def toy():
+  """All pairs of six one-token answers, labelled by Bradley–Terry of rewards.
+
+  (log-probabilities of the answers → statistics, their batch, log π*).
+  """
+  draw = np.random.default_rng(0)
+  reward = jnp.float32(draw.normal(size=6))
+  reference = jax.nn.log_softmax(jnp.float32(draw.normal(size=6)))
+  pairs = np.array([(i, j) for i in range(6) for j in range(i)])
+  tokens = jnp.array(pairs.reshape(1, -1))
+  ids = jnp.arange(1, tokens.size + 1)[None]
+  p = jax.nn.sigmoid(reward[pairs[:, 0]] - reward[pairs[:, 1]])
+  zeros = jnp.zeros_like(ids)
+  fields = {
+    "label": jnp.stack([p, 1 - p], 1).reshape(1, -1),
+    "reference/logp": reference[tokens],
+  }
+  batch = Batch(*[zeros] * 5, ids, 1.0 + zeros, None, ids, fields)
+
+  def stats(logits):
+    logp = jax.nn.log_softmax(logits)[tokens]
+    return {k: logp for k in dpo.needs}
+
+  return stats, batch, jax.nn.log_softmax(reference + reward / BETA)
+
+
+@pytest.mark.parametrize("kind, e", [("sigmoid", 0.0), ("exo_pair", 1e-6)])
+def test_exact_labels_lead_to_the_tilted_reference(kind, e):
+  # π* ∝ π_ref · exp(r/β) (Rafailov et al. 2023, equation 4).
+  stats, batch, best = toy()
+  options = dict(divergence="reverse_kl", reference_free=False)
+
+  def value(logits):
+    found = getattr(dpo, kind)(
+      stats(logits), batch, beta=BETA, label_smoothing=e, **options
+    )
+    return found.loss[kind].sum / found.loss[kind].weight
+
+  optimizer = optax.adam(0.05)
+
+  def step(carry, _):
+    logits, moments = carry
+    updates, moments = optimizer.update(jax.grad(value)(logits), moments)
+    return (optax.apply_updates(logits, updates), moments), None
+
+  start = jnp.zeros(6)
+  carry, _ = jax.lax.scan(step, (start, optimizer.init(start)), length=1000)
+  found = jax.nn.log_softmax(carry[0])
+  assert float((jnp.exp(found) * (found - best)).sum()) < 1e-4  # nats
