@@ -7,8 +7,9 @@ type, lone surrogate, NUL, unknown role, tools, broken alternation, judged
 answer, empty completion, empty text, duplicate id. In a row of preferences
 (`preferences`, `compared`) these too: identical sides, no common prompt, no
 preference, label outside [0, 1], duplicate, pair. As tokens (`chat`,
-`tokenise`): template refuses, control token, lost turn, span not found, empty
-completion, nothing trained, nothing left. An empty line is no row at all.
+`tokenise`, `pairs`): template refuses, control token, lost turn, span not
+found, empty completion, nothing trained, nothing left, prompt not kept,
+identical sides. An empty line is no row at all.
 """
 
 import json
