@@ -43,6 +43,7 @@ class ModelConfig:
   norm_place: norms before each branch, after it, or both (Gemma 2 and 3).
   parallel: attention and MLP read the same input (GPT-NeoX).
   query_scale: multiplies queries; 0 means 1/√head_size.
+  scores: scalar heads of a reward model, which has no output head of its own.
   eos, bos, pad: token ids, -1 for none. pad may equal eos.
   """
 
@@ -73,6 +74,7 @@ class ModelConfig:
   query_scale: float = 0.0
   embed_scale: float = 1.0
   tied: bool = False
+  scores: int = 0
   bos: int = -1
   eos: tuple[int, ...] = ()
   pad: int = -1
@@ -112,6 +114,11 @@ class ModelConfig:
   @property
   def scale(self) -> float:
     return self.query_scale or 1.0 / math.sqrt(self.head_size)
+
+  @property
+  def own_head(self) -> bool:
+    """Whether the output head is a parameter."""
+    return not self.tied and not self.scores
 
   @property
   def period(self) -> int:

@@ -7,6 +7,7 @@ change the arithmetic and is not supported is refused, never ignored.
 
 import dataclasses
 import math
+import re
 from collections.abc import Mapping
 
 from alignjax.models.config import ModelConfig
@@ -53,6 +54,8 @@ ATTENTION_BIAS = (
   "gpt_neox",
 )
 MLP_BIAS = ("llama",)
+# What the classes are called that have scalar heads: reward models.
+SCORED = "ForSequenceClassification"
 SOFTCAPS = {
   "attention_softcap": "attn_logit_softcapping",
   "final_softcap": "final_logit_softcapping",
@@ -115,6 +118,9 @@ def config_from_hf(hf: Mapping) -> ModelConfig:
     theta = hf.get("rope_theta") or family.defaults.get("rope_theta")
     fields |= rope_from_hf(hf, name, fields["max_length"], theta)
   fields["windows"] = _windows(hf, family, fields["depth"], get)
+  if (hf.get("architectures") or [""])[0].endswith(SCORED):
+    # A file need not say how many: transformers then takes two.
+    fields["scores"] = hf.get("num_labels") or len(hf.get("id2label") or "01")
   return ModelConfig(family=name, **fields, **_ids(hf))
 
 
@@ -211,6 +217,13 @@ def config_to_hf(config: ModelConfig) -> dict:
   if c.rope is not None:
     hf |= rope_to_hf(c)
   hf |= _windows_to_hf(c, family)
+  if c.scores:
+    stem = re.sub("(ForCausalLM|LMHeadModel)$", "", family.architecture)
+    stem = {"Gemma3": "Gemma3Text"}.get(stem, stem)
+    hf["architectures"] = [stem + SCORED]
+    labels = {str(i): f"LABEL_{i}" for i in range(c.scores)}
+    hf["id2label"] = labels
+    hf["label2id"] = {label: int(i) for i, label in labels.items()}
   back = config_from_hf(hf)
   same = back
   if math.isclose(back.scale, c.scale, rel_tol=1e-6):

@@ -74,7 +74,9 @@ class Linear(nn.Module):
     y = flat @ kernel.reshape(size, -1)
     if self.has_variable("lora", "a"):
       a, b = (self.get_variable("lora", n).astype(x.dtype) for n in "ab")
-      y = y + (flat @ a.reshape(size, -1)) @ b.reshape(b.shape[0], -1)
+      low = flat @ a.reshape(size, -1)
+      # With a batch axis, so that remat "dots" does not keep this beside y.
+      y = y + jax.vmap(jnp.matmul)(low[None], b.reshape(1, b.shape[0], -1))[0]
     y = y.reshape(*x.shape[: x.ndim - len(self.inputs)], *self.outputs)
     if self.bias:
       bias = self.param("bias", nn.initializers.zeros, self.outputs)

@@ -226,8 +226,10 @@ def tensors(config: ModelConfig) -> tuple[Tensor, ...]:
   plain(f"{stem(c)}{norm}.weight", "final_norm/scale", D)
   if c.norm == "layer":
     plain(f"{stem(c)}{norm}.bias", "final_norm/bias", D)
-  if not c.tied:
+  if c.own_head:
     plain(f"{head}.weight", "head", V, D)
+  if c.scores:
+    plain("score.weight", "score_head", c.scores, D)
   return tuple(out)
 
 

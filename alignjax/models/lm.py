@@ -8,8 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
+from alignjax.models import heads, lora
 from alignjax.models.config import ModelConfig
 from alignjax.models.layers import Constrain
+from alignjax.models.lora import Lora
 from alignjax.models.transformer import REMAT, Transformer
 from alignjax.ops.noise import neftune as noise_of
 from alignjax.ops.readout import logits_of, readout
@@ -35,6 +37,8 @@ class LM:
     matrix products with weights.
   chunk: tokens of a row whose logits exist at one time.
   constrain: (array, activation name) → array, from `sharding`.
+  lora: the adapters of parameters that hold a subtree "lora"; parameters
+    without it are the base alone.
   """
 
   config: ModelConfig
@@ -42,6 +46,7 @@ class LM:
   remat: str = "dots"
   chunk: int = 32
   constrain: Constrain = unconstrained
+  lora: Lora | None = None
 
   def __post_init__(self):
     if self.remat not in REMAT:
@@ -62,8 +67,19 @@ class LM:
   def init(self, key: jax.Array) -> Params:
     """Random float32 parameters."""
     one = jnp.zeros((1, 1), jnp.int32)
-    variables = self.module.init(key, one, one, one, None)
-    return variables["params"]
+    params = self.module.init(key, one, one, one, None)["params"]
+    return self.complete(jax.random.fold_in(key, 1), params)
+
+  def complete(self, key: jax.Array, params: Params) -> Params:
+    """Parameters of a base model, with scalar heads and adapters it lacks."""
+    c = self.config
+    one, two = jax.random.split(key)
+    if c.scores and "score_head" not in params:
+      params = {k: x for k, x in params.items() if k != "head" or c.own_head}
+      params["score_head"] = heads.init(one, c.width, c.scores)
+    if self.lora is not None and "lora" not in params:
+      params = params | {"lora": lora.init(two, params, self.lora)}
+    return params
 
   def shapes(self) -> Params:
     """The parameter tree as `jax.ShapeDtypeStruct`s; nothing is allocated."""
@@ -77,6 +93,15 @@ class LM:
 
     return jax.tree_util.tree_map_with_path(one, params)
 
+  def variables(self, weights: Params) -> dict[str, Params]:
+    """Weights as the module takes them."""
+    found = {"params": lora.without(weights)}
+    if "lora" in weights:
+      if self.lora is None:
+        raise ValueError("These parameters have adapters; LM(lora=…) has none.")
+      found["lora"] = lora.scaled(weights["lora"], self.lora)
+    return found
+
   def hidden(
     self,
     params: Params,
@@ -89,7 +114,7 @@ class LM:
     """Final hidden states, after the last norm; noise is on the embeddings."""
     place = tokens, positions, documents
     x, _ = self.module.apply(
-      {"params": self.cast(params)}, *place, None, noise, parents
+      self.variables(self.cast(params)), *place, None, noise, parents
     )
     return x
 
@@ -108,10 +133,17 @@ class LM:
     returns, their positions [B, C], their documents [B, C], -1 in free slots).
     """
     module = Transformer(self.config, "none", self.constrain, keep=True)
-    return module.apply({"params": weights}, tokens, positions, documents, past)
+    return module.apply(
+      self.variables(weights), tokens, positions, documents, past
+    )
 
   def head(self, params: Params) -> Float[Array, "V D"]:
     """The readout matrix, in `dtype`."""
+    if self.config.scores and not self.config.tied:
+      raise ValueError(
+        "A reward model keeps no output head, so it has scores alone;\n"
+        "its losses may need nothing but 'score'."
+      )
     head = params["embed" if self.config.tied else "head"]
     return self.constrain(head.astype(self.dtype), "table")
 
@@ -123,8 +155,11 @@ class LM:
     keys: Key[Array, "B"] | None = None,
     *,
     neftune: float = 0.0,
-  ) -> dict[str, Float[Array, "B T"]]:
-    """Per-token statistics of a batch: one forward pass, for all losses.
+  ) -> dict[str, Float[Array, "B ..."]]:
+    """Statistics of a batch: one forward pass, for all losses.
+
+    Those of `ops.readout` are of trained tokens [B, T]; "score" is of
+    completions, [B, S], or [B, S, k] of k heads, to be masked by `batch.ends`.
 
     keys: one a row, of the noise on its embeddings; None: there is none.
     neftune: α of that noise (`ops.noise`).
@@ -136,16 +171,34 @@ class LM:
       )
     place = batch.tokens, batch.positions, batch.documents
     x = self.hidden(params, *place, noise, batch.parents)
+    out = {}
+    if "score" in needs:
+      out["score"] = self.scores(params, x, batch.ends)
+    of_tokens = [name for name in needs if name != "score"]
+    if not of_tokens:
+      return out
     x = jnp.take_along_axis(x, batch.where[:, :, None], axis=1)
-    return readout(
+    return out | readout(
       x,
       self.head(params),
       batch.targets,
-      needs=needs,
+      needs=of_tokens,
       chunk=self.chunk,
       softcap=self.config.final_softcap,
       constrain=self.constrain,
     )
+
+  def scores(
+    self,
+    params: Params,
+    hidden: Float[Array, "B L D"],
+    ends: Int[Array, "B S"] | None,
+  ) -> Float[Array, "B S ..."]:
+    """What the scalar heads say of completions that end at `ends`."""
+    if "score_head" not in params or ends is None:
+      what = "heads (config.scores)" if ends is not None else "batch.ends"
+      raise ValueError(f"The statistic 'score' needs {what}; there are none.")
+    return heads.score(heads.at_ends(hidden, ends), params["score_head"])
 
   def logits(
     self, params: Params, ids: Int[Array | np.ndarray, "B L"]

@@ -107,7 +107,7 @@ class Transformer(nn.Module):
       x, kv = block(x, stream, tail and tail[j])
       rest.append(kv)
     x = Norm(c.norm, c.norm_eps, name="final_norm")(x)
-    if not c.tied:
+    if c.own_head:
       self.param("head", normal(0.02), (V, D))
     return x, (own, tuple(rest)) if self.keep else None
 

@@ -167,7 +167,7 @@ def match(
 
 
 def _passed_over(config: ModelConfig, name: str, head: str) -> bool:
-  if config.tied and name.endswith(head):
+  if not config.own_head and name.endswith(head):
     return True
   images = config.family == "gemma3_text" and name.removeprefix(
     "model."

@@ -1,0 +1,36 @@
+"""Scalar heads: what a reward model says of a completion.
+
+One matrix "score_head" [k, D] beside the decoder's parameters, without a bias,
+as in the sequence classifiers of transformers: k > 1 is an ensemble.
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from alignjax.ops.attention import at_least_float32
+
+
+def init(key: jax.Array, width: int, k: int) -> Float[Array, "k D"]:
+  """Normal of standard deviation 1/√(D+1) (Stiennon et al. 2020), float32."""
+  return jax.random.normal(key, (k, width)) * (width + 1) ** -0.5
+
+
+def at_ends(
+  hidden: Float[Array, "B L D"], ends: Int[Array, "B S"]
+) -> Float[Array, "B S D"]:
+  """Hidden states of the last tokens of completions.
+
+  Where a row has no such completion (end 0) it is that of the first token: to
+  be masked by the loss.
+  """
+  return jnp.take_along_axis(hidden, ends[:, :, None], axis=1)
+
+
+def score(
+  hidden: Float[Array, "B S D"], head: Float[Array, "k D"]
+) -> Float[Array, "B S ..."]:
+  """Scores [B, S] of one head, [B, S, k] of several; at least float32."""
+  hidden, head = at_least_float32(hidden), at_least_float32(head)
+  out = jnp.einsum("bsd,kd->bsk", hidden, head)
+  return out[..., 0] if head.shape[0] == 1 else out
