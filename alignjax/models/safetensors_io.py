@@ -21,7 +21,7 @@ def read_folder(folder: Path) -> dict[str, Any]:
   single = folder / "model.safetensors"
   index = folder / "model.safetensors.index.json"
   if single.is_file():
-    return _open(single)
+    return open_file(single)
   if not index.is_file():
     raise FileNotFoundError(_no_weights(folder))
   try:
@@ -38,7 +38,7 @@ def read_folder(folder: Path) -> dict[str, Any]:
         f"{index} names {name!r}, which is not in the folder.\n"
         "Fetch the missing shard."
       )
-    out |= _open(file)
+    out |= open_file(file)
   lost = sorted(set(listed) - set(out))
   if lost:
     raise ValueError(
@@ -48,7 +48,8 @@ def read_folder(folder: Path) -> dict[str, Any]:
   return out
 
 
-def _open(file: Path) -> dict[str, Any]:
+def open_file(file: Path) -> dict[str, Any]:
+  """All tensors of one file, as `read_folder` gives them."""
   try:
     opened = safe_open(file, framework="numpy")
   except SafetensorError as error:
