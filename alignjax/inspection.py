@@ -13,11 +13,12 @@ from ml_collections import ConfigDict
 from rich import table as rich_table
 from rich.text import Text
 
-from alignjax.build import models
+from alignjax.build import layouts, models
 from alignjax.build.rows import laid_out
 from alignjax.build.tables import Tables, tables
 from alignjax.data.loader import Loader, Table, shape_of, trained
 from alignjax.data.pack import Layout, fill
+from alignjax.data.rows import Rows
 from alignjax.types import Row
 
 COLOUR = "bold green"
@@ -63,9 +64,12 @@ def preview(config: ConfigDict, n: int, *, colours: bool) -> Iterator[Text]:
 
 
 def show(row: Row, tokenizer: Any, title: str, *, colours: bool) -> Text:
-  """A row's origin, counts and text; every document of several is headed."""
+  """A row's origin, counts, fields and text; each of several documents is
+  headed, and tells its completion and what it goes on from."""
   n, t = len(row.tokens), len(trained(row))
   text = Text(f"{title}: {row.origin}\n{n} tokens, {t} trained\n", style="")
+  for name, values in row.fields.items():
+    text.append(f"{name} {', '.join(f'{x:g}' for x in values)}\n")
   text.stylize("bold")
   documents = row.documents
   if documents is None:
@@ -75,12 +79,23 @@ def show(row: Row, tokenizer: Any, title: str, *, colours: bool) -> Text:
     own = documents == d
     if last > 1:
       before = "" if d == 1 else "\n"
-      text.append(f"{before}── document {d} of {last} ──\n", "dim")
+      text.append(f"{before}── {_heading(row, own, d, last)} ──\n", "dim")
     for piece, on in spans(row.tokens[own], row.completions[own], tokenizer):
       if on and not colours:
         piece = f"⟦{piece}⟧"
       text.append(piece, COLOUR if on else "")
   return text
+
+
+def _heading(row: Row, own: np.ndarray, d: int, last: int) -> str:
+  """What is said above a document."""
+  said = f"document {d} of {last}"
+  if row.fields:
+    ids = np.unique(row.completions[own])
+    said += "".join(f", completion {i}" for i in ids if i)
+  if row.parents is not None and row.parents[own].any():
+    said += f", goes on from document {row.parents[own][0]}"
+  return said
 
 
 def spans(
@@ -122,19 +137,26 @@ def stats(config: ConfigDict) -> Iterator[rich_table.Table | Text]:
   if t.batch < 1:
     raise ValueError(f"train.batch = {t.batch}; it must be at least 1.")
   found, laid, _ = _read(config)
-  alone = shape_of([*found.train.values(), *found.held.values()])[0]
+  rows = {
+    kind: {part: layouts.lying(x, config) for part, x in tables.items()}
+    for kind, tables in (("train", found.train), ("eval", found.held))
+  }
+  every = [x for tables in rows.values() for x in tables.values()]
+  alone = shape_of(every).length
   columns = {}
-  for kind, rows, lying in (
+  for kind, tokenised, lying in (
     ("train", found.train, laid.train),
     ("eval", found.held, laid.held),
   ):
-    for part in rows:
+    for part in tokenised:
       name = f"{kind}/{part}" if part else kind
-      columns[name] = cells = _cells(rows[part], alone)
+      columns[name] = cells = _cells(rows[kind][part], alone)
+      if tokenised[part].completions.any():
+        cells |= _shared(tokenised[part], config)
       if config.data.packing:
         cells["packed rows"] = f"{len(lying[part]):,}"
-        key = f"fill, packed to {laid.shape[0]}"
-        cells[key] = f"{fill(lying[part], laid.shape[0]):.1%}"
+        key = f"fill, packed to {laid.shape.length}"
+        cells[key] = f"{fill(lying[part], laid.shape.length):.1%}"
       batches = len(lying[part]) / t.batch
       if kind == "train":
         # Training goes on into the next epoch within a batch, evaluation does
@@ -181,6 +203,16 @@ def _cells(rows: Table, length: int) -> dict[str, str]:
   }
   cells |= {f"length, {q}": f"{n:,}" for q, n in zip(QUANTILES, s.lengths)}
   return cells | {f"fill, padded to {length}": f"{fill(rows, length):.1%}"}
+
+
+def _shared(rows: Rows, config: ConfigDict) -> dict[str, str]:
+  """What comes of writing a prompt once for all of its completions."""
+  apart, shared = layouts.saving(rows, config)
+  return {
+    "tokens, a prompt for each answer": f"{apart:,}",
+    "tokens, prompts shared": f"{shared:,}",
+    "saved by sharing": f"{1 - shared / max(apart, 1):.1%}",
+  }
 
 
 def _read(config: ConfigDict) -> tuple[Tables, Layout, Any]:

@@ -236,3 +236,46 @@ def test_wrong_use_gives_one_brief_message(run, argv, words):
   status, out, err = run(*argv)
   assert status == 1 and out == "" and words in err
   assert err.startswith("error: ") and len(err.strip().splitlines()) <= 5
+
+
+PAIR = {"prompt": "Hi", "chosen": "yes", "rejected": "no", "margin": 2}
+
+
+def pairs(tiny, tmp_path, **more):
+  write(tmp_path / "train.jsonl", [PAIR])
+  config = of(tiny, tmp_path, train__batch=1)
+  with config.unlocked():
+    config.data.eval.path = ""
+    config.data.update(dict(rows="pairs") | more)
+  return config
+
+
+def test_both_sides_of_a_pair_are_shown(tiny, tmp_path):
+  config = pairs(tiny, tmp_path, layout="shared")
+  _, _, row = inspection.preview(config, 1, colours=False)
+  head, shown = row.plain.split("──", 1)
+  assert head.splitlines()[1:] == ["30 tokens, 7 trained", *FIELDS]
+  assert "──" + shown == (
+    "── document 1 of 3 ──\n<|im_start|>user\nHi<|im_end|>\n"
+    "<|im_start|>assistant\n\n"
+    "── document 2 of 3, completion 1, goes on from document 1 ──\n"
+    "⟦yes<|im_end|>⟧\n\n"
+    "── document 3 of 3, completion 2, goes on from document 1 ──\n"
+    "⟦no<|im_end|>⟧\n"
+  )
+  config = pairs(tiny, tmp_path)
+  _, _, row = inspection.preview(config, 1, colours=False)
+  assert row.plain.count("<|im_start|>user\nHi") == 2
+  assert "── document 2 of 2, completion 2 ──\n" in row.plain
+
+
+FIELDS = ["label 1, 0", "margin 2, 0"]
+
+
+def test_what_sharing_saves_by_hand(tiny, tmp_path):
+  for layout, tokens in (("shared", 30), ("apart", 51)):
+    found, _ = cells(pairs(tiny, tmp_path, layout=layout))
+    assert found["rows"] == ("1",) and found["tokens"] == (f"{tokens}",)
+    assert found["tokens, a prompt for each answer"] == ("51",)
+    assert found["tokens, prompts shared"] == ("30",)
+    assert found["saved by sharing"] == ("41.2%",)

@@ -54,14 +54,19 @@ def kind(config: ConfigDict) -> Kind:
 def lying(rows: Rows, config: ConfigDict) -> Table:
   """Tokenised rows as they lie in a batch, not packed yet."""
   is_of, layout, _ = kind(config)
-  if is_of == "judged+kl":
-    rows = Mismatched(rows, config.seed, config.data.max_length)
-  return Apart(rows) if layout == "apart" and is_of != "examples" else rows
+  if is_of == "examples":
+    return rows
+  rows = _answers(rows, config)
+  return Apart(rows) if layout == "apart" else rows
 
 
-def saving(rows: Table) -> tuple[int, int]:
-  """Tokens with every prompt written for each completion, and written once.
+def saving(rows: Rows, config: ConfigDict) -> tuple[int, int]:
+  """Tokens of the layouts "apart" and "shared"; no example has two."""
+  found = _answers(rows, config)
+  return int(Apart(found).lengths.sum()), int(found.lengths.sum())
 
-  rows: not in the layout "apart".
-  """
-  return int(Apart(rows).lengths.sum()), int(rows.lengths.sum())
+
+def _answers(rows: Rows, config: ConfigDict) -> Table:
+  if kind(config).rows == "judged+kl":
+    return Mismatched(rows, config.seed, config.data.max_length)
+  return rows
