@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from alignjax.ops.ratios import log_probabilities, pairwise
+from alignjax.ops.ratios import log_ratios, pairwise
 from alignjax.types import Batch
 
 IDS = jnp.array([[1, 1, 2, 0]])
@@ -25,23 +25,34 @@ def batch(**fields):
 KNOWN = dict(reference__logp=REF)
 
 
-def test_log_probabilities_by_hand():
-  found = log_probabilities(STATS, batch(**KNOWN), reference_free=False)
-  np.testing.assert_array_equal(found, [[[-3, -5]], [[-4, -3]]])
-  found = log_probabilities(STATS, batch(), reference_free=True)
-  np.testing.assert_array_equal(found, [[[-3, -5]], [[0, 0]]])
-  found = log_probabilities(
+def test_log_ratios_by_hand():
+  found = log_ratios(STATS, batch(**KNOWN), reference_free=False)
+  np.testing.assert_array_equal(found, [[[-3, -5]], [[1, -2]]])
+  found = log_ratios(STATS, batch(), reference_free=True)
+  np.testing.assert_array_equal(found, [[[-3, -5]], [[-3, -5]]])
+  found = log_ratios(
     STATS,
     batch(**KNOWN),
     reference_free=False,
     factors=jnp.array([[1.0, 0.5, 1, jnp.nan]]),
   )
-  np.testing.assert_array_equal(found, [[[-2, -5]], [[-3, -3]]])
+  np.testing.assert_array_equal(found, [[[-2, -5]], [[1, -2]]])
+
+
+def test_small_differences_of_long_completions_survive():
+  ids = jnp.ones((1, 4000), jnp.int32)
+  logp = jnp.full((1, 4000), -5.1)
+  fields = {"reference/logp": logp - 1e-4}
+  long = Batch(*[ids] * 6, 1.0 * ids, None, jnp.array([[4000]]), fields)
+  _, found = log_ratios({"logp": logp}, long, reference_free=False)
+  # Sums of −20400 are 0.002 apart in float32; a token's −5.1, 5e-7.
+  step = logp[0, 0] - (logp[0, 0] - 1e-4)
+  np.testing.assert_allclose(found, [[4000 * float(step)]], rtol=1e-6)
 
 
 def test_a_missing_reference_is_named():
   with pytest.raises(ValueError, match="no field 'reference/logp'.*has label"):
-    log_probabilities(STATS, batch(), reference_free=False)
+    log_ratios(STATS, batch(), reference_free=False)
 
 
 @pairwise(divergence=True, per_token=True)

@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Float
 
 from alignjax.ops.masked import term
 from alignjax.ops.pairs import pairs_present, reports, sides
-from alignjax.ops.ratios import log_probabilities
+from alignjax.ops.ratios import log_ratios
 from alignjax.types import Batch, Terms
 
 needs = ("logp", "correct", "entropy")
@@ -50,14 +50,10 @@ def aot(
   Paired AOT (Melnyk et al. 2024): the margins of the policy shall dominate
   those of the reference. Couples the rows of a batch.
   """
-  logp, reference = log_probabilities(
-    stats, batch, reference_free=reference_free
-  )
-  (c, r), (ref_c, ref_r) = sides(logp), sides(reference)
+  logp, ratio = log_ratios(stats, batch, reference_free=reference_free)
+  (c, r), (ref_c, ref_r) = sides(logp), sides(logp - ratio)
   delta = dominance(c - r, ref_c - ref_r, pairs_present(batch))
-  return _terms(
-    "aot", delta, logp, reference, stats, batch, beta, label_smoothing
-  )
+  return _terms("aot", delta, logp, ratio, stats, batch, beta, label_smoothing)
 
 
 def aot_unpaired(
@@ -73,13 +69,11 @@ def aot_unpaired(
   Unpaired AOT (Melnyk et al. 2024): the rewards of chosen completions shall
   dominate those of rejected ones. Couples the rows of a batch.
   """
-  logp, reference = log_probabilities(
-    stats, batch, reference_free=reference_free
-  )
-  u, v = sides(logp - reference)
+  logp, ratio = log_ratios(stats, batch, reference_free=reference_free)
+  u, v = sides(ratio)
   delta = dominance(u, v, pairs_present(batch))
   return _terms(
-    "aot_unpaired", delta, logp, reference, stats, batch, beta, label_smoothing
+    "aot_unpaired", delta, logp, ratio, stats, batch, beta, label_smoothing
   )
 
 
@@ -87,11 +81,11 @@ aot.couples_rows = True
 aot_unpaired.couples_rows = True
 
 
-def _terms(name, delta, logp, reference, stats, batch, beta, e):
+def _terms(name, delta, logp, ratio, stats, batch, beta, e):
   x = beta * delta
   found = -(1 - e) * log_sigmoid(x) - e * log_sigmoid(-x)
   there = jnp.arange(delta.size) < pairs_present(batch).sum()
   return Terms(
     loss={name: term(found, there)},
-    metrics=reports(logp, beta * (logp - reference), stats, batch),
+    metrics=reports(logp, beta * ratio, stats, batch),
   )

@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool, Float
 
 from alignjax.ops import completions as per
 from alignjax.ops.masked import term
-from alignjax.ops.ratios import log_probabilities
+from alignjax.ops.ratios import log_ratios
 from alignjax.types import Batch, Term, Terms
 
 needs = ("logp", "correct", "entropy")
@@ -42,8 +42,8 @@ def unmatched(stats: Stats, batch: Batch) -> dict[str, Term]:
   Their mean estimates KL(π ‖ ref), in nats per completion. These completions
   are marked by 1 in the field "kl" [B, S].
   """
-  logp, reference = log_probabilities(stats, batch, reference_free=False)
-  return {"kl": term(logp - reference, _there(batch)[1])}
+  _, z = log_ratios(stats, batch, reference_free=False)
+  return {"kl": term(z, _there(batch)[1])}
 
 
 def kto(
@@ -113,8 +113,7 @@ def _there(batch: Batch) -> tuple[Bool[Array, "B S"], Bool[Array, "B S"]]:
 
 
 def _terms(name, loss, stats, batch, beta) -> Terms:
-  logp, reference = log_probabilities(stats, batch, reference_free=False)
-  z = logp - reference
+  logp, z = log_ratios(stats, batch, reference_free=False)
   judged, _ = _there(batch)
   label = per.field(batch, "label").astype(z.dtype)
   weights = per.means(batch.weights, batch.completions, per.size_of(batch))

@@ -26,28 +26,29 @@ from alignjax.types import Batch, Terms
 Stats = Mapping[str, Float[Array, "B T"]]
 
 
-def log_probabilities(
+def log_ratios(
   stats: Stats,
   batch: Batch,
   *,
   reference_free: bool,
   factors: Float[Array, "B T"] | None = None,
 ) -> tuple[Float[Array, "B S"], Float[Array, "B S"]]:
-  """log π and log ref of each completion, in nats: sums over its tokens.
+  """log π and log π − log ref of each completion, in nats: sums over tokens.
 
   reference_free: log ref = 0. factors: what each token counts in both.
   """
   size = per.size_of(batch)
 
   def total(x):
-    # Where nothing is trained the sum does not look, so NaN · 0 does no harm.
-    return per.sums(x if factors is None else x * factors, ids, size)
+    # NaN · 0 does no harm where nothing is trained: the sum does not look.
+    x = x if factors is None else x * factors
+    return per.sums(x, batch.completions, size)
 
-  ids = batch.completions
   logp = total(stats["logp"])
   if reference_free:
-    return logp, jnp.zeros_like(logp)
-  return logp, total(per.field(batch, "reference/logp"))
+    return logp, logp
+  # The sum of small differences, not the difference of two large sums.
+  return logp, total(stats["logp"] - per.field(batch, "reference/logp"))
 
 
 def pair_terms(
@@ -71,10 +72,10 @@ def pair_terms(
   pair's loss is multiplied by. soft: loss(u, v, p) takes the label itself;
   otherwise the loss is the expected one over which side is preferred.
   """
-  logp, reference = log_probabilities(
+  logp, plain = log_ratios(
     stats, batch, reference_free=reference_free, factors=factors
   )
-  ratio = link(divergence)(logp - reference)
+  ratio = link(divergence)(plain)
   if per_token:
     count = per.counts(batch.completions, ratio.shape[1])
     ratio = ratio / jnp.maximum(count, 1).astype(ratio.dtype)
@@ -87,7 +88,7 @@ def pair_terms(
     found = found * scale
   return Terms(
     loss={name: term(found, pairs.present, pairs.weights)},
-    metrics=reports(logp, beta * (logp - reference), stats, batch),
+    metrics=reports(logp, beta * plain, stats, batch),
   )
 
 
