@@ -21,6 +21,11 @@ NAMES = sorted(folder.name for folder in (FIXTURES / "adapters").iterdir())
 FILE = "adapter_model.safetensors"
 
 
+def jit(f):
+  """Compiled in half the time; the arithmetic is the same float32."""
+  return jax.jit(f, compiler_options={"xla_backend_optimization_level": 0})
+
+
 @functools.cache
 def loaded(name):
   lm, params, _ = pretrained.load(FIXTURES / "families" / name)
@@ -45,9 +50,10 @@ def test_logits_are_those_of_peft(name):
   lm, params, adapters, lora = loaded(name)
   golden = np.load(FIXTURES / "adapters" / name / "golden.npz")
   lm = LM(lm.config, lora=lora)
-  found = jax.jit(lm.logits)(params | {"lora": adapters}, golden["ids"])
+  logits = jit(lm.logits)
+  found = logits(params | {"lora": adapters}, golden["ids"])
   np.testing.assert_allclose(found, golden["logits"], rtol=0, atol=1e-4)
-  assert np.abs(lm.logits(params, golden["ids"]) - found).max() > 0.1
+  assert np.abs(logits(params, golden["ids"]) - found).max() > 0.1
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -115,7 +121,7 @@ def test_a_merged_export_is_the_adapted_model(tmp_path):
   pretrained.export(tmp_path, lm, merge(whole, lora), None)
   back, merged, _ = pretrained.load(tmp_path)
   golden = np.load(FIXTURES / "adapters" / "qwen3" / "golden.npz")
-  found = back.logits(merged, golden["ids"])
+  found = jit(back.logits)(merged, golden["ids"])
   np.testing.assert_allclose(found, golden["logits"], rtol=0, atol=1e-4)
 
 
@@ -152,7 +158,9 @@ def test_tensors_that_are_none_of_the_model_are_refused(tmp_path):
     name = "base_model.model.model.embed_tokens.lora_embedding_A"
     return arrays | {name: np.zeros((3, 53), np.float32)}
 
-  with pytest.raises(ValueError, match=f"{key} is missing; .*Every layer must"):
+  with pytest.raises(
+    ValueError, match=f"(?s){key} is missing;.*Every layer must"
+  ):
     folder = copy("llama3", tmp_path / "a", without)
     load_adapter(folder, config)
   with pytest.raises(ValueError, match="(?s)embed_tokens.*output head are not"):
