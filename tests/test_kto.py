@@ -19,8 +19,7 @@ def case(z, labels, kl=None, **fields):
   ids = jnp.arange(1, z.shape[1] + 1)[None]
   zeros = jnp.zeros_like(ids)
   known = {"reference/logp": -1.0 - z, "label": jnp.array([labels])}
-  if kl is not None:
-    known["kl"] = jnp.array([kl])
+  known["kl"] = jnp.array([kl]) if kl else 0 * z
   batch = Batch(*[zeros] * 5, ids, 1.0 + zeros, None, ids, known | fields)
   flat = jnp.full(z.shape, -1.0)
   return {"logp": flat, "correct": 0 * flat, "entropy": 0 * flat}, batch
@@ -101,8 +100,19 @@ def test_parts_of_a_batch_add_up_with_the_estimate_of_the_whole():
   assert abs(float(alone.loss["kto"].sum - expected.loss["kto"].sum)) > 1e-3
 
 
-def test_a_missing_label_is_named():
-  stats, batch = case([1.0], [1.0])
-  del batch.fields["label"]
-  with pytest.raises(ValueError, match="no field 'label'"):
-    kto.kto(stats, batch, **OPTIONS)
+def test_missing_fields_are_named():
+  for name in ("label", "kl"):
+    stats, batch = case([1.0], [1.0])
+    del batch.fields[name]
+    with pytest.raises(ValueError, match=f"no field {name!r}"):
+      kto.kto(stats, batch, **OPTIONS)
+
+
+def test_without_other_completions_all_are_judged():
+  stats, batch = case([LOG3], [1.0])
+  del batch.fields["kl"]
+  found = kto.apo_zero_unpaired(stats, batch, **OPTIONS)
+  expected = [1 / 4, 1]
+  np.testing.assert_allclose(
+    found.loss["apo_zero_unpaired"], expected, rtol=1e-6
+  )

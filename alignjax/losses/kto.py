@@ -36,14 +36,15 @@ def loss_of(z: One, *, beta: float, kl: Float[Array, ""] | float) -> One:
   return sigmoid(-beta * (kl - z))
 
 
-def unmatched(stats: Stats, batch: Batch) -> dict[str, Term]:
+def _unmatched(stats: Stats, batch: Batch) -> dict[str, Term]:
   """Σ log π − log ref over the completions of other prompts; their number.
 
   Their mean estimates KL(π ‖ ref), in nats per completion. These completions
   are marked by 1 in the field "kl" [B, S].
   """
   _, z = log_ratios(stats, batch, reference_free=False)
-  return {"kl": term(z, _there(batch)[1])}
+  others = per.present(batch) & (per.field(batch, "kl") > 0)
+  return {"kl": term(z, others)}
 
 
 def kto(
@@ -56,16 +57,16 @@ def kto(
 ) -> Terms:
   """The mean over completions of λ_D·`gain` or λ_U·`loss_of`, by their label.
 
-  kl = max(0, mean of `unmatched` over the whole batch), without gradient: each
-  prompt with another row's completion, which takes part in the forward pass
-  and not in this mean. Whoever shows the loss a part of the batch gives the
-  mean of the whole as the field "whole/kl" (`kto.first` says what it is of);
-  without that field the batch at hand is the whole.
+  kl = max(0, mean of z over the completions that field "kl" [B, S] marks by 1),
+  without gradient: each prompt with another row's completion, which takes part
+  in the forward pass and not in the mean of the loss. Whoever shows the loss a
+  part of the batch gives the mean of the whole as the field "whole/kl"
+  (`kto.first` says what it is of); without it the batch at hand is the whole.
   """
   if "whole/kl" in batch.fields:
     mean = batch.fields["whole/kl"]
   else:
-    total = unmatched(stats, batch)["kl"]
+    total = _unmatched(stats, batch)["kl"]
     mean = total.sum / jnp.maximum(total.weight, 1.0)
   kl = jax.lax.stop_gradient(jnp.maximum(mean, 0.0))
 
@@ -79,7 +80,7 @@ def kto(
   return found._replace(metrics=found.metrics | {"kl": Term(kl, one)})
 
 
-kto.first = unmatched
+kto.first = _unmatched
 
 
 def apo_zero_unpaired(
@@ -103,18 +104,15 @@ def apo_zero_unpaired(
   return _terms("apo_zero_unpaired", loss, stats, batch, beta)
 
 
-def _there(batch: Batch) -> tuple[Bool[Array, "B S"], Bool[Array, "B S"]]:
-  """Which completions are judged, and which are another prompt's."""
+def _judged(batch: Batch) -> Bool[Array, "B S"]:
+  """Which completions are judged: those that are not another prompt's."""
   there = per.present(batch)
-  if "kl" not in batch.fields:
-    return there, jnp.zeros_like(there)
-  other = batch.fields["kl"] > 0
-  return there & ~other, there & other
+  return there & ~(batch.fields["kl"] > 0) if "kl" in batch.fields else there
 
 
 def _terms(name, loss, stats, batch, beta) -> Terms:
   logp, z = log_ratios(stats, batch, reference_free=False)
-  judged, _ = _there(batch)
+  judged = _judged(batch)
   label = per.field(batch, "label").astype(z.dtype)
   weights = per.means(batch.weights, batch.completions, per.size_of(batch))
   trained = per.spread(judged.astype(z.dtype), batch.completions) > 0
