@@ -73,7 +73,8 @@ def with_reference(
   params: dict,
   folder: Path,
 ) -> Data:
-  """The same batches with the field "reference/logp" [B, T].
+  """The same batches with the field "reference/logp" [B, T], and the
+  reference's weights in their identity.
 
   lm, params: what a run starts from, which is the reference; without its
     adapters, where it has some. Another one is `config.reference.path`.
@@ -109,7 +110,8 @@ def with_reference(
     file = Path(folder) / ("-".join(filter(None, (of, name))) + ".arrow")
     values = _kept(file, common | {"rows": rows.digest()}, table.counts, make)
     columns[of][name] = {FIELD: values}
-  return annotated(found, config, columns)
+  identity = found.identity | {"reference": common["weights"]}
+  return annotated(found._replace(identity=identity), config, columns)
 
 
 def _reference(found, config, place, lm, params) -> tuple[LM, dict]:

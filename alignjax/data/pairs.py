@@ -118,9 +118,9 @@ def _whole(item, side, name, prompt, tokenizer, template) -> Row:
     ids, trained = chat.spell_turns(messages, turns, tokenizer, template)
   except Unfit as e:
     raise Unfit(e.kind, f"{name}: {e}") from e
-  if ids[: len(prompt)] != prompt or any(trained[: len(prompt)]):
-    same = zip(ids, prompt, trained)
-    at = next((i for i, (a, b, t) in enumerate(same) if a != b or t), len(ids))
+  if ids[: len(prompt)] != prompt:
+    both = zip(ids, prompt)
+    at = next((i for i, (a, b) in enumerate(both) if a != b), len(ids))
     raise Unfit(
       "prompt not kept",
       f"{name}: the chat template {template.name} or the tokenizer writes the "
