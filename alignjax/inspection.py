@@ -225,6 +225,6 @@ def _read(config: ConfigDict) -> tuple[Tables, Layout, Any]:
   if path and folder.is_dir() and not (folder / "config.json").is_file():
     model, tokenizer = None, models.tokenizer(config)
   else:
-    model, tokenizer = models.outline(config)
+    model, tokenizer = models.shape(config)
   found = tables(config, tokenizer)
   return found, laid_out(found, config, model), tokenizer

@@ -103,7 +103,7 @@ def test_a_loss_of_ones_own_is_an_import_path(tmp_path, monkeypatch):
 
 def test_losses_that_do_not_exist_are_refused():
   text = message(build.objective, "main", {"name": "stf", "weight": 1.0})
-  assert text.startswith("loss.main: no loss 'stf'; one of sft")
+  assert text.startswith("loss.main: no loss 'stf'; one of aot, cpo")
   text = message(build.objective, "main", {"name": "no.such", "weight": 1.0})
   assert "cannot import 'no.such'" in text
   text = message(

@@ -56,7 +56,7 @@ WRONG = {
   ),
   "too long": (
     {"data.train.path": "{tmp}/long.jsonl", "data.too_long": "error"},
-    ["long.jsonl:1: 4", "the limit is 256", "'truncate'"],
+    ["long.jsonl:1: 4", "the limit is 256", "truncate"],
   ),
   "another vocabulary": (
     {"model.path": "{tmp}/model", "model.preset": ""},

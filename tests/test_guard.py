@@ -77,8 +77,8 @@ def batches(setting):
   """Indices of the rows of each step's batch; 12 steps are an epoch."""
   config = setting({})
   place = build.placement(config)
-  shape, tokenizer = build.outline(config)
-  loader = build.data(config, tokenizer, shape, place).train
+  lm, tokenizer = build.outline(config, place)
+  loader = build.data(config, tokenizer, lm.config, place).train
   return [[row for _, row in loader.indices(i)] for i in range(STEPS)]
 
 

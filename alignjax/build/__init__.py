@@ -8,10 +8,12 @@ from alignjax.build.models import (
   outline,
   placement,
   trained,
+  weights,
 )
 from alignjax.build.record import record
 from alignjax.build.rows import Data, Prompt, check_vocabulary, data, prompts
 from alignjax.build.training import (
+  check_counts,
   guard,
   noise,
   objective,
@@ -25,6 +27,7 @@ __all__ = [
   "Model",
   "Prompt",
   "check_vocabulary",
+  "check_counts",
   "checkpoints",
   "data",
   "generator",
@@ -40,4 +43,5 @@ __all__ = [
   "record",
   "schedule",
   "trained",
+  "weights",
 ]

@@ -1,7 +1,6 @@
 """Models of a config: mesh, weights, tokenizer, text generation."""
 
 import contextlib
-import dataclasses
 import json
 import warnings
 from collections.abc import Callable
@@ -40,30 +39,39 @@ def placement(config: ConfigDict) -> sharding.Placement:
 
 def model(config: ConfigDict, place: sharding.Placement) -> Model:
   """The model of `config.model`, its parameters laid on the mesh."""
+  lm, tokenizer = outline(config, place)
+  return Model(lm, weights(config, place, lm), tokenizer)
+
+
+def outline(config: ConfigDict, place: sharding.Placement) -> tuple[LM, object]:
+  """A model without its weights, and its tokenizer.
+
+  Raises ValueError where its parameters do not lie on the mesh by the rules.
+  """
   m = config.model
-  options = dict(
-    dtype=m.dtype, remat=m.remat, chunk=m.chunk, constrain=place.constrain
-  )
-  if _is_path(m):
-    lm, params, found = pretrained.load(
-      m.path, revision=m.revision or None, place=place.param
-    )
-    place.tree(params)
-    lm = dataclasses.replace(lm, **options)
-    return Model(lm, params, _present(found, m.path))
-  lm = LM(preset(m.preset), **options)
-  shapes = lm.shapes()
-  init = jax.jit(lm.init, out_shardings=place.tree(shapes))
-  return Model(lm, init(jax.random.key(config.seed)), byte_tokenizer())
+  found, tokenizer = shape(config)
+  lm = LM(found, m.dtype, m.remat, m.chunk, place.constrain)
+  place.tree(lm.shapes())
+  return lm, tokenizer
 
 
-def outline(config: ConfigDict) -> tuple[ModelConfig, object]:
-  """(config, tokenizer) of `config.model`; its weights are left alone."""
+def shape(config: ConfigDict) -> tuple[ModelConfig, object]:
+  """What `config.model` is, and its tokenizer, on any machine."""
   m = config.model
   if not _is_path(m):
     return preset(m.preset), byte_tokenizer()
-  found, own = pretrained.outline(m.path, m.revision or None)
-  return found, _present(own, m.path)
+  found, tokenizer = pretrained.outline(m.path, m.revision or None)
+  return found, _present(tokenizer, m.path)
+
+
+def weights(config: ConfigDict, place: sharding.Placement, lm: LM) -> dict:
+  """Its parameters: those of a path, or random ones of the seed."""
+  m = config.model
+  if _is_path(m):
+    load = pretrained.load
+    return load(m.path, revision=m.revision or None, place=place.param)[1]
+  init = jax.jit(lm.init, out_shardings=place.tree(lm.shapes()))
+  return init(jax.random.key(config.seed))
 
 
 def tokenizer(config: ConfigDict):

@@ -9,8 +9,6 @@ import optax
 from ml_collections import ConfigDict
 
 from alignjax import optim
-from alignjax.models.config import ModelConfig
-from alignjax.models.lm import LM
 from alignjax.step import Objective
 
 
@@ -103,16 +101,12 @@ COUNTS = (
 )
 
 
-def check(config: ConfigDict, model: ModelConfig) -> None:
-  """Raises ValueError for what no run can have; nothing is read or loaded."""
+def check_counts(config: ConfigDict) -> None:
+  """Raises ValueError for what may not be negative and is."""
   for key in COUNTS:
     block, _, name = key.partition(".")
     if config[block][name] < 0:
       raise ValueError(f"{key} = {config[block][name]}; it must be 0 or more.")
-  noise(config)
-  guard(config)
-  schedule(config)
-  optimizer(config, optim.split(LM(model).shapes(), config.optim.frozen)[0])
 
 
 def noise(config: ConfigDict) -> float:

@@ -45,8 +45,8 @@ def train(
   start.check(resume)
   place = build.placement(config)
   objectives = build.objectives(config)
-  shape, tokenizer = build.outline(config)
-  build.training.check(config, shape)
+  lm, tokenizer = build.outline(config, place)
+  run = Run(config, place, lm, objectives)
   said = []  # until there is a log
   checkpoints = build.checkpoints(config, workdir, said.append)
   with contextlib.closing(checkpoints):
@@ -54,19 +54,17 @@ def train(
       data = build.data(
         config,
         tokenizer,
-        shape,
+        lm.config,
         place,
         cache=workdir / "data",
         progress=progress if jax.process_index() == 0 else None,
       )
-    model = build.model(config, place)
-    run = Run(config, place, model.lm, objectives)
-    params, frozen = optim.split(model.params, config.optim.frozen)
-    del model  # the state is the only holder of the weights from here on
-    state = run.init(params, frozen)
-    del params, frozen
+    params = build.weights(config, place, lm)
+    # The state is the only holder of the weights from here on.
+    state = run.init(*optim.split(params, config.optim.frozen))
+    del params
 
-    record = build.record(config, run.lm.config, state.frozen, data.identity)
+    record = build.record(config, lm.config, state.frozen, data.identity)
     record["resume"] = resume
     state, lines = start.begin(checkpoints, state, record, resume, workdir)
     first = start.first_step(state, config.train.steps)
@@ -98,9 +96,7 @@ def train(
       for line in [*run.describe(state), *data.report, *lines, *said]:
         log.message(line)
       checkpoints.tidy()
-      generate = build.generator(
-        config, run.lm, tokenizer, data.template, place
-      )
+      generate = build.generator(config, lm, tokenizer, data.template, place)
       prompts = build.prompts(config, tokenizer, data.template)
       loop = Loop(run, data, log, checkpoints, record, generate, prompts)
       loop(state, first, workdir / "profile" if profile else None)

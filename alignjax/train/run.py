@@ -12,6 +12,7 @@ class Run:
   """The jitted functions of a run, each compiled once."""
 
   def __init__(self, config, place, lm, objectives):
+    build.check_counts(config)
     self.config, self.place = config, place
     self.lm, self.objectives = lm, objectives
     self.schedule = build.schedule(config)
