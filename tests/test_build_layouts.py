@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -5,6 +6,8 @@ import pytest
 
 from alignjax import build
 from alignjax.build.layouts import Kind, kind
+from alignjax.build.rows import laid_out
+from alignjax.build.tables import tables
 from alignjax.data.tokenizer import byte_tokenizer
 from alignjax.models.presets import preset
 
@@ -88,6 +91,19 @@ def test_a_side_the_model_cannot_take_is_refused(tiny, lines):
     config = config_of(tiny, path, rows="pairs", max_length=512, layout=layout)
     batch = read(config).train[0]
     assert batch.tokens.shape[1] > 800 and batch.positions.max() < 512
+
+
+def test_a_prompt_that_depends_on_its_answer_is_not_shared(tiny, lines):
+  path = lines({"prompt": "1?", "chosen": "yes", "rejected": "no"})
+  model = preset("tiny")
+  model = model.replace(rope=dataclasses.replace(model.rope, kind="dynamic"))
+  for layout in ("apart", "shared"):
+    config = config_of(tiny, path, rows="pairs", layout=layout)
+    found = tables(config, byte_tokenizer())
+    if layout == "apart":
+      laid_out(found, config, model)
+    else:
+      assert "Set data.layout=apart" in message(laid_out, found, config, model)
 
 
 JUDGED = [

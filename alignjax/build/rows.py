@@ -157,6 +157,13 @@ def laid_out(
         f"Rows are {longest} tokens and the model takes "
         f"{model.max_length}.\nSet data.max_length={model.max_length} or less."
       )
+    turned = [r.kind for r in (model.rope, model.local_rope) if r is not None]
+    if laid.shape.parents and "dynamic" in turned:
+      raise ValueError(
+        "data.layout = 'shared': this model's rotary embedding turns a prompt "
+        "by the\nlength of what follows it, so two answers cannot share it.\n"
+        "Set data.layout=apart."
+      )
   return laid
 
 
