@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 from test_layouts import drawn
 
 from alignjax import build
@@ -17,6 +18,7 @@ from alignjax.data.rows import Rows
 from alignjax.data.tokenizer import byte_tokenizer
 from alignjax.models.lm import LM
 from alignjax.models.presets import preset
+from alignjax.pretrained import export
 
 FIELD = "reference/logp"
 
@@ -190,3 +192,23 @@ def test_a_mesh_gives_the_same_numbers(tiny, lines, tmp_path):
     found.append([table[i].fields[FIELD] for i in range(len(table))])
   for a, b in zip(*found):
     np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-5)
+
+
+def test_another_model_is_referred_to(tiny, model, lines, tmp_path, draw):
+  lm, params = model
+  other = draw(lm, seed=1)
+  export(tmp_path / "other", lm, other, byte_tokenizer())
+  config = config_of(tiny, lines(4))
+  with config.unlocked():
+    config.reference = ConfigDict(
+      dict(path=str(tmp_path / "other"), revision="")
+    )
+  found = annotated(config, lm, params, tmp_path / "a")
+  agree(lm, other, found.train[0])
+  own = annotated(config_of(tiny, lines(4)), lm, params, tmp_path / "b")
+  assert own.identity["reference"] != found.identity["reference"]
+  rest = byte_tokenizer()
+  rest.add_tokens(["never"], special_tokens=True)
+  export(tmp_path / "other", lm, other, rest)
+  with pytest.raises(ValueError, match="its tokenizer is another"):
+    annotated(config, lm, params, tmp_path / "a")

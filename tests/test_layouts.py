@@ -158,6 +158,18 @@ def test_numbers_of_tokens_follow_them_into_every_layout():
     )
 
 
+def test_rows_of_one_document_take_numbers_too():
+  rows = Rows.of(
+    Row(np.arange(n, dtype=np.int32), np.int32([0] + [1] * (n - 1)), "a:1")
+    for n in (3, 5)
+  )
+  own = Annotated(rows, {"x": [np.float32([1, 2]), np.float32([3, 4, 5, 6])]})
+  packed = Packed(own, 8, 8)
+  batch = collate(packed, *shape_of([packed]))
+  assert batch.fields["x"][0].tolist() == [3, 4, 5, 6, 1, 2, 0, 0]
+  assert batch.ends is None
+
+
 def test_an_empty_row_has_the_fields_of_the_others():
   rows = Rows.of(drawn(3))
   batches = InOrder({"": rows}, batch=4, shape=shape_of([rows]))

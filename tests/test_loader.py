@@ -61,6 +61,7 @@ def test_collate_by_hand():
   np.testing.assert_array_equal(
     batch.weights, [[0.5, 2, 0], [1, 0, 0], [0] * 3]
   )
+  assert batch.parents is batch.ends is None and batch.fields == {}
 
 
 def test_every_target_follows_the_place_that_predicts_it():
