@@ -23,11 +23,16 @@ Stats = Callable[..., Mapping[str, jax.Array]]
 
 
 class Objective(NamedTuple):
-  """One entry of `config.loss`: weight · loss(stats, batch)."""
+  """One entry of `config.loss`: weight · loss(stats, batch).
+
+  first: what the loss must know of the whole batch before it can be taken of a
+    part: (stats, batch) → name → Term, whose ratio is the field "whole/name".
+  """
 
   weight: float
   needs: tuple[str, ...]
   loss: Callable[[Mapping[str, jax.Array], Batch], Terms]
+  first: Callable[[Mapping, Batch], dict[str, Term]] | None = None
 
 
 class State(NamedTuple):
@@ -66,8 +71,10 @@ def weights_of(
   objectives: Mapping[str, Objective], batch: Batch
 ) -> dict[str, dict[str, Float[Array, ""]]]:
   """The weight of each term over the batch; no model is run."""
-  zeros = jnp.zeros(batch.targets.shape, jnp.float32)
-  blank = {name: zeros for name in needed(objectives)}
+  tokens = jnp.zeros(batch.targets.shape, jnp.float32)
+  blank = dict.fromkeys(needed(objectives), tokens)
+  if "score" in blank:  # of each completion
+    blank["score"] = jnp.zeros(batch.ends.shape, jnp.float32)
   return {
     label: {n: t.weight for n, t in o.loss(blank, batch).loss.items()}
     for label, o in objectives.items()
@@ -121,6 +128,18 @@ def microbatches(batch, k: int):
   return jax.tree.map(one, batch)
 
 
+def summed(one: Callable, parts):
+  """The sum of one(*part) over the parts, one at a time."""
+  first = jax.tree.map(lambda x: x[0], parts)
+  shapes = jax.eval_shape(one, *first)
+  zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+
+  def body(carry, part):
+    return jax.tree.map(jnp.add, carry, one(*part)), None
+
+  return jax.lax.scan(body, zeros, parts)[0]
+
+
 def make_train_step(
   stats: Stats,
   objectives: Mapping[str, Objective],
@@ -159,15 +178,31 @@ def make_train_step(
     if accumulate == 1:
       return grad(state.params, state.frozen, batch, keys, weights)
 
-    def body(carry, micro):
-      new = grad(state.params, state.frozen, *micro, weights)
-      return jax.tree.map(jnp.add, carry, new), None
-
     parts = microbatches((batch, keys), accumulate)
-    first = jax.tree.map(lambda x: x[0], parts)
-    shapes = jax.eval_shape(grad, state.params, state.frozen, *first, weights)
-    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
-    return jax.lax.scan(body, zeros, parts)[0]
+    whole = known_first(state, parts)
+
+    def one(part, keys):
+      part = part._replace(fields=part.fields | whole)
+      return grad(state.params, state.frozen, part, keys, weights)
+
+    return summed(one, parts)
+
+  def known_first(state, parts):
+    """Fields of what losses must know of all parts; a forward pass of its own.
+
+    Nothing where no loss asks.
+    """
+    firsts = [o.first for o in objectives.values() if o.first is not None]
+    if not firsts:
+      return {}
+
+    def one(part, keys):
+      params = merge(state.params, state.frozen)
+      found = stats(params, part, needed(objectives), *keys)
+      return [first(found, part) for first in firsts]
+
+    terms = {k: t for found in summed(one, parts) for k, t in found.items()}
+    return {f"whole/{k}": ratio(term) for k, term in terms.items()}
 
   def train_step(state, batch):
     grads, terms = gradient(state, batch)

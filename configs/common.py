@@ -47,6 +47,7 @@ def base() -> ConfigDict:
       path="",  # folder, GGUF file or hub name; "" = random weights of preset
       preset="",
       revision="",  # of a hub name
+      scores=0,  # scalar heads of a reward model; 0 = a language model
       dtype="float32",  # of activations; parameters stay float32
       remat="dots",  # none | dots | full: what is kept for the backward pass
       chunk=32,  # tokens of a row whose logits exist at one time
@@ -57,6 +58,9 @@ def base() -> ConfigDict:
       train=source("suite", "train"),
       eval=source("suite", "heldout", limit=64),
       template="",  # "" = the tokenizer's own
+      rows="examples",  # examples | pairs | judged | judged+kl
+      layout="apart",  # apart | shared: a prompt once for both its answers
+      ranked="all",  # all | adjacent | best-worst: pairs of a ranked list
       train_on="assistant",  # assistant | last | completion | all
       max_length=512,  # tokens
       packing=0,  # tokens of a row that holds several documents; 0 = one a row
@@ -67,6 +71,10 @@ def base() -> ConfigDict:
       workers=0,  # processes that tokenise; 0 = one a core where it pays
     )
   )
+  # What losses compare with: "" = the weights the run starts from.
+  c.reference = ConfigDict(dict(path="", revision=""))
+  # Adapters; rank 0 = none. `lora` below sets them and what goes with them.
+  c.lora = ConfigDict(dict(rank=0, alpha=32.0, targets=(), root=False))
   c.optim = ConfigDict(
     dict(
       name="adamw",
@@ -168,10 +176,48 @@ def tiny(c: ConfigDict) -> ConfigDict:
   return c
 
 
+def _adapter(module: str, a: tuple, b: tuple) -> tuple:
+  return ((f"lora/.*/{module}/a", a), (f"lora/.*/{module}/b", b))
+
+
+# Module → rules of its adapters: A lies as the kernel's inputs, B as its
+# outputs.
+LORA = {
+  m: _adapter(m, ("fsdp", None), (None, "tensor", None))
+  for m in ("query", "key", "value")
+}
+LORA |= {
+  m: _adapter(m, ("fsdp", None), (None, "tensor")) for m in ("gate", "up")
+}
+LORA["out"] = _adapter("out", ("tensor", None, None), (None, "fsdp"))
+LORA["down"] = _adapter("down", ("tensor", None), (None, "fsdp"))
+
+
+def lora(
+  c: ConfigDict,
+  rank: int = 16,
+  alpha: float = 32.0,
+  modules: tuple[str, ...] = tuple(LORA),
+) -> ConfigDict:
+  """Adapters on the kernels of some modules; nothing else is trained."""
+  targets = tuple(f".*/{m}/kernel" for m in modules)
+  c.lora = ConfigDict(dict(rank=rank, alpha=alpha, targets=targets, root=False))
+  c.sharding.params += tuple(rule for m in modules for rule in LORA[m])
+  c.optim.frozen, c.optim.no_decay = ("(?!lora/|score_head).*",), ()
+  return c
+
+
+def scores(c: ConfigDict, heads: int = 1) -> ConfigDict:
+  """A reward model of the base: scalar heads, small on every device."""
+  c.model.scores = heads
+  c.sharding.params += (("score_head", ()),)
+  return c
+
+
 def replicated_kv(c: ConfigDict) -> ConfigDict:
   """Key/value heads on every device, where they do not divide."""
   c.sharding.params = tuple(
-    (regex, ("fsdp", None, None) if "key|value" in regex else axes)
+    (regex, ("fsdp", None, None) if "(key|value)/kernel" in regex else axes)
     for regex, axes in c.sharding.params
   )
   for name in ("key", "value"):

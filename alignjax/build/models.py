@@ -16,6 +16,7 @@ from alignjax.data.tokenizer import byte_tokenizer
 from alignjax.generate import make_generator
 from alignjax.models.config import ModelConfig
 from alignjax.models.lm import LM
+from alignjax.models.lora import Lora
 from alignjax.models.presets import preset
 
 
@@ -50,7 +51,8 @@ def outline(config: ConfigDict, place: sharding.Placement) -> tuple[LM, object]:
   """
   m = config.model
   found, tokenizer = shape(config)
-  lm = LM(found, m.dtype, m.remat, m.chunk, place.constrain)
+  adapters = Lora(**config.lora) if config.lora.rank else None
+  lm = LM(found, m.dtype, m.remat, m.chunk, place.constrain, adapters)
   place.tree(lm.shapes())
   return lm, tokenizer
 
@@ -58,20 +60,25 @@ def outline(config: ConfigDict, place: sharding.Placement) -> tuple[LM, object]:
 def shape(config: ConfigDict) -> tuple[ModelConfig, object]:
   """What `config.model` is, and its tokenizer, on any machine."""
   m = config.model
-  if not _is_path(m):
-    return preset(m.preset), byte_tokenizer()
-  found, tokenizer = pretrained.outline(m.path, m.revision or None)
-  return found, _present(tokenizer, m.path)
+  if _is_path(m):
+    found, tokenizer = pretrained.outline(m.path, m.revision or None)
+    tokenizer = _present(tokenizer, m.path)
+  else:
+    found, tokenizer = preset(m.preset), byte_tokenizer()
+  return found.replace(scores=m.scores or found.scores), tokenizer
 
 
 def weights(config: ConfigDict, place: sharding.Placement, lm: LM) -> dict:
   """Its parameters: those of a path, or random ones of the seed."""
-  m = config.model
-  if _is_path(m):
-    load = pretrained.load
-    return load(m.path, revision=m.revision or None, place=place.param)[1]
-  init = jax.jit(lm.init, out_shardings=place.tree(lm.shapes()))
-  return init(jax.random.key(config.seed))
+  m, key = config.model, jax.random.key(config.seed)
+  where = place.tree(lm.shapes())
+  if not _is_path(m):
+    return jax.jit(lm.init, out_shardings=where)(key)
+  load = pretrained.load
+  found = load(m.path, revision=m.revision or None, place=place.param)[1]
+  if jax.tree.structure(found) == jax.tree.structure(where):
+    return found
+  return jax.jit(lm.complete, out_shardings=where, donate_argnums=1)(key, found)
 
 
 def tokenizer(config: ConfigDict):

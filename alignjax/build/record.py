@@ -26,6 +26,8 @@ FREE = (
   "model.revision",
   "model.remat",
   "model.chunk",
+  "model.scores",
+  "reference.",
   "data.train.",
   "data.eval.",
   "data.template",

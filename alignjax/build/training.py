@@ -4,6 +4,7 @@ import importlib
 import inspect
 from collections.abc import Mapping
 from functools import partial
+from types import ModuleType
 
 import optax
 from ml_collections import ConfigDict
@@ -19,7 +20,16 @@ def objectives(config: ConfigDict) -> dict[str, Objective]:
   module; the keyword-only arguments of its `loss` (or of the function named by
   `kind`) are the options, all of them.
   """
-  return {k: objective(k, v.to_dict()) for k, v in config.loss.items()}
+  found = {k: objective(k, v.to_dict()) for k, v in config.loss.items()}
+  for label, made in found.items():
+    couples = getattr(made.loss.func, "couples_rows", False)
+    if couples and config.train.accumulate > 1:
+      raise ValueError(
+        f"loss.{label} is over all rows of a batch at once, so it cannot be "
+        f"taken of train.accumulate = {config.train.accumulate} parts.\n"
+        "Set train.accumulate=1, on a larger mesh if it does not fit."
+      )
+  return found
 
 
 def objective(label: str, options: Mapping) -> Objective:
@@ -33,8 +43,11 @@ def objective(label: str, options: Mapping) -> Objective:
   module = _loss_module(name, where)
   kind = options.pop("kind", "loss")
   function = getattr(module, kind, None)
-  if function is None or not callable(function):
-    raise ValueError(f"{where}: {name} has no kind {kind!r}.")
+  legal = [k for k, f in vars(module).items() if _is_kind(f, module)]
+  if not _is_kind(function, module):
+    raise ValueError(
+      f"{where}: {name} has no kind {kind!r}; one of {', '.join(legal)}."
+    )
   wanted = [
     p.name
     for p in inspect.signature(function).parameters.values()
@@ -45,7 +58,23 @@ def objective(label: str, options: Mapping) -> Objective:
       f"{where}: {name} takes {', '.join(wanted) or 'no options'}; "
       f"the config gives {', '.join(options) or 'none'}."
     )
-  return Objective(float(weight), module.needs, partial(function, **options))
+  return Objective(
+    float(weight),
+    getattr(function, "needs", module.needs),
+    partial(function, **options),
+    getattr(function, "first", None),
+  )
+
+
+def _is_kind(function: object, module: ModuleType) -> bool:
+  """Whether a loss's file has this function for configs to name."""
+  if not inspect.isfunction(function) or function.__name__.startswith("_"):
+    return False
+  own = function.__module__ == module.__name__
+  return own and list(inspect.signature(function).parameters)[:2] == [
+    "stats",
+    "batch",
+  ]
 
 
 def _loss_module(name: str, where: str):

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from alignjax.ops.masked import term
+from alignjax.ops.pairs import chosen_tokens
 from alignjax.types import Batch, Terms
 
 needs = ("logp", "correct")
@@ -29,6 +30,13 @@ def dynamic(logp: Float[Array, "*b"]) -> Float[Array, "*b"]:
 def loss(stats: Mapping[str, Float[Array, "B T"]], batch: Batch) -> Terms:
   """Σ w·(−log p) over trained tokens; weight: Σ w, their number where w = 1."""
   return _terms({"nll": nll(stats["logp"])}, stats, batch)
+
+
+def chosen(stats: Mapping[str, Float[Array, "B T"]], batch: Batch) -> Terms:
+  """`loss` over the chosen sides of pairs alone: an anchor beside others."""
+  chosen = chosen_tokens(batch.completions)
+  only = batch._replace(completions=jnp.where(chosen, batch.completions, 0))
+  return loss(stats, only)
 
 
 def dft(stats: Mapping[str, Float[Array, "B T"]], batch: Batch) -> Terms:
