@@ -116,11 +116,11 @@ def with_reference(
 
 def _reference(found, config, place, lm, params) -> tuple[LM, dict]:
   """The model that is referred to, and its weights."""
-  r = config.get("reference", ConfigDict())
-  if not r.get("path", ""):
+  r = config.reference
+  if not r.path:
     return lm, {k: x for k, x in params.items() if k != "lora"}
   other, params, tokenizer = pretrained.load(
-    r.path, revision=r.get("revision", "") or None, place=place.param
+    r.path, revision=r.revision or None, place=place.param
   )
   same = tokenizer is None or (
     tokens.of_tokenizer(tokenizer)[:12] == found.identity["tokenizer"]

@@ -30,7 +30,7 @@ def kind(config: ConfigDict) -> Kind:
   """
   d = config.data
   plain = Kind("examples", "apart", "all")
-  found = Kind(*(d.get(key, value) for key, value in plain._asdict().items()))
+  found = Kind(d.rows, d.layout, d.ranked)
   for key, value, legal in zip(Kind._fields, found, (ROWS, LAYOUTS, PAIRS)):
     if value not in legal:
       raise ValueError(
