@@ -1,5 +1,7 @@
 """Config → objects: the only reader of config fields."""
 
+from alignjax.build.annotations import is_read as reads_reference
+from alignjax.build.annotations import with_reference
 from alignjax.build.models import (
   Model,
   checkpoints,
@@ -40,8 +42,10 @@ __all__ = [
   "outline",
   "placement",
   "prompts",
+  "reads_reference",
   "record",
   "schedule",
   "trained",
   "weights",
+  "with_reference",
 ]

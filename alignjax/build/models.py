@@ -16,7 +16,7 @@ from alignjax.data.tokenizer import byte_tokenizer
 from alignjax.generate import make_generator
 from alignjax.models.config import ModelConfig
 from alignjax.models.lm import LM
-from alignjax.models.lora import Lora
+from alignjax.models.lora import Lora, merge
 from alignjax.models.presets import preset
 
 
@@ -109,7 +109,10 @@ def _present(tokenizer, path: str):
 
 
 def trained(workdir: Path) -> Model:
-  """The model of a run's newest checkpoint, on this machine's first device."""
+  """The model of a run's newest checkpoint, on this machine's first device.
+
+  Adapters are merged into their base.
+  """
   file = Path(workdir) / "config.json"
   if not file.is_file():
     raise FileNotFoundError(f"{workdir} is not a run: it has no config.json.")
@@ -125,7 +128,10 @@ def trained(workdir: Path) -> Model:
     for line in newest.passed:
       warnings.warn(line, stacklevel=2)
     params = saved.params(newest.step, params)
-  return found._replace(params=optim.merge(params, frozen))
+  params, lm = optim.merge(params, frozen), found.lm
+  if lm.lora is not None:
+    params, lm = merge(params, lm.lora), dataclasses.replace(lm, lora=None)
+  return found._replace(params=params, lm=lm)
 
 
 def checkpoints(

@@ -137,8 +137,11 @@ def items(
   """What the rows of a source say, from its files; of the kind `rules.rows`."""
   limit = spec.limit or None
   if spec.path == "suite" and not spec.reader:
-    rows = suite.rows(spec.split, n=limit)
-    raw = ((row, f"suite[{row['id']}]") for row in rows)
+    as_is = rules.rows == "examples"
+    raw = (
+      (row if as_is else suite.preference(row), f"suite[{row['id']}]")
+      for row in suite.rows(spec.split, n=limit)
+    )
   else:
     raw = sources.read(
       spec.path,

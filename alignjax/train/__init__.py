@@ -60,6 +60,9 @@ def train(
         progress=progress if jax.process_index() == 0 else None,
       )
     params = build.weights(config, place, lm)
+    if build.reads_reference(objectives):
+      folder = workdir / "data" / "reference"
+      data = build.with_reference(data, config, place, lm, params, folder)
     # The state is the only holder of the weights from here on.
     state = run.init(*optim.split(params, config.optim.frozen))
     del params

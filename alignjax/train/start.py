@@ -14,7 +14,15 @@ from alignjax.step import State
 RESUME = ("", "weights-only", "fresh-optimizer")
 # What each mode must find as it was; the rest of a record may differ.
 WEIGHTS = ("model", "frozen")
-DATA = (*WEIGHTS, "tokenizer", "template", "data", "seed", "train.batch")
+DATA = (
+  "reference",
+  *WEIGHTS,
+  "tokenizer",
+  "template",
+  "data",
+  "seed",
+  "train.batch",
+)
 FILES = (
   "metrics.jsonl",
   "evaluations.jsonl",
