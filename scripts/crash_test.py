@@ -1,6 +1,6 @@
 """Kills a training run again and again, and compares it with one left alone.
 
-  python scripts/crash_test.py [--kills 20] [--signals 12] [--steps 60]
+  python scripts/crash_test.py [--kills 20] [--signals 12] [--steps 160]
 
 A run of a small random model (with NEFTune, so that keys matter) is made once
 without interruption. Then the same command is started and killed (kill -9):
@@ -91,7 +91,7 @@ class Runs:
 
   def moment(self, process: subprocess.Popen, first: int) -> int:
     """Waits for a random step and a random while; returns the step."""
-    step = self.draw.randint(first + 1, min(first + 12, self.steps - 1))
+    step = self.draw.randint(first + 1, min(first + 6, self.steps - 1))
     while process.poll() is None and self.last_step() < step:
       time.sleep(0.01)
     time.sleep(self.draw.uniform(0, 0.3))
@@ -115,14 +115,16 @@ def kill(runs: Runs, count: int) -> None:
     if i % 2:
       stage = STAGES[i // 2 % len(STAGES)]
       at = f"SIGKILL:{stage}:{runs.draw.randint(1, 2)}"
-      runs.wait(runs.start(at), (-signal.SIGKILL, 0))
+      status = runs.wait(runs.start(at), (-signal.SIGKILL, 0))
       what = f"in a save, {stage}"
     else:
       process = runs.start()
       step = runs.moment(process, min(done, runs.steps - 2))
       process.kill()
-      runs.wait(process, (-signal.SIGKILL, 0))
+      status = runs.wait(process, (-signal.SIGKILL, 0))
       what = f"at a moment after step {step}"
+    if status == 0:
+      raise SystemExit(f"kill {i + 1} came after the end; give more --steps")
     print(f"kill {i + 1}: {what}; log at step {runs.last_step()}", flush=True)
 
 
@@ -144,8 +146,8 @@ def stop(runs: Runs, count: int) -> None:
       what = f"after step {step}"
       took = f", {time.monotonic() - began:.1f} s to the end"
     print(f"SIGTERM {i + 1}: {what}: status {status}{took}", flush=True)
-    if status == 0 or runs.last_step() >= runs.steps - 1:
-      break  # there is no step left to stop at
+    if status == 0:
+      raise SystemExit(f"SIGTERM {i + 1} came after the end; give more --steps")
 
 
 def rows(file: Path) -> list[dict]:
@@ -196,7 +198,7 @@ def main() -> None:
   parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
   parser.add_argument("--kills", type=int, default=20)
   parser.add_argument("--signals", type=int, default=12)
-  parser.add_argument("--steps", type=int, default=60)
+  parser.add_argument("--steps", type=int, default=160)
   parser.add_argument("--seed", type=int, default=0)
   parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
   parser.add_argument("--at", default="", help=argparse.SUPPRESS)

@@ -7,7 +7,7 @@ import sys
 
 def test_a_run_that_is_killed_is_the_run_left_alone(root):
   script = root / "scripts" / "crash_test.py"
-  options = ["--kills", "3", "--signals", "1", "--steps", "14"]
+  options = ["--kills", "3", "--signals", "1", "--steps", "24"]
   found = subprocess.run(
     [sys.executable, str(script), *options],
     capture_output=True,
