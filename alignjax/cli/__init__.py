@@ -1,0 +1,83 @@
+"""The command line: `alignjax train | data | generate | chat | export`.
+
+Commands are dispatched by hand and import what they need when they run, so
+that help costs nothing.
+"""
+
+import sys
+import traceback
+
+from alignjax.cli.data import data
+from alignjax.cli.models import export
+from alignjax.cli.text import chat, generate
+from alignjax.cli.train import train
+
+USAGE = """usage: alignjax COMMAND [options]
+
+  train     --config FILE[:words] --workdir DIR [--config.KEY=VALUE ...]
+            [--profile] [--resume=weights-only|fresh-optimizer]
+                              train; the same command continues a run
+  data      preview | stats --config FILE[:words] [--n 3]
+            [--config.KEY=VALUE ...]           look at what is trained on
+            audit FILE                         look at preferences
+  generate  --model PATH --prompt TEXT ...     answer prompts
+  chat      --model PATH                       talk to a model
+  export    --workdir DIR --out FOLDER         write a Hugging Face folder
+
+Every command takes --help, and --debug for a full traceback.
+"""
+
+ERROR_LINES = 5
+
+COMMANDS = {
+  "train": train,
+  "data": data,
+  "generate": generate,
+  "chat": chat,
+  "export": export,
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+  """Runs one command; returns the exit status (0, 1 error, 2 usage).
+
+  A training run that was told to stop raises SystemExit with status 75.
+  """
+  argv = list(sys.argv[1:] if argv is None else argv)
+  debug = "--debug" in argv
+  argv = [a for a in argv if a != "--debug"]
+  if not argv or argv[0] in ("-h", "--help", "help"):
+    print(USAGE)
+    return 0 if argv else 2
+  command = COMMANDS.get(argv[0])
+  if command is None:
+    print(
+      f"error: no command {argv[0]!r}; one of {', '.join(COMMANDS)}.",
+      file=sys.stderr,
+    )
+    return 2
+  try:
+    command(argv[1:])
+  except KeyboardInterrupt:
+    return 130
+  except Exception as error:
+    if debug:
+      traceback.print_exc()
+    else:
+      print(_brief(error), file=sys.stderr)
+    return 1
+  return 0
+
+
+def _brief(error: Exception) -> str:
+  """An error in at most five lines."""
+  # str() of a KeyError is its argument's repr.
+  text = str(error.args[0] if isinstance(error, KeyError) else error)
+  lines = [line for line in text.strip().splitlines() if line.strip()]
+  meant = isinstance(
+    error, ValueError | OSError | ImportError | FloatingPointError
+  )
+  head = "error" if meant else f"error ({type(error).__name__})"
+  if not meant:
+    lines = [*lines[: ERROR_LINES - 1], "Run again with --debug to see where."]
+  return f"{head}: " + "\n  ".join(lines[:ERROR_LINES])

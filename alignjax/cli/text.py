@@ -1,0 +1,83 @@
+"""`alignjax generate` and `alignjax chat`."""
+
+import argparse
+import sys
+
+from alignjax.cli.arguments import model_options, quiet
+
+
+def sampling_options(parser: argparse.ArgumentParser) -> None:
+  """Options that generate and chat share."""
+  add = parser.add_argument
+  add("--model", required=True, help="folder, .gguf file or hub name")
+  model_options(parser)
+  add("--max-tokens", type=int, default=128)
+  add("--temperature", type=float, default=0.0, help="0 = greedy")
+  add("--top-k", type=int, default=0, help="0 = all")
+  add("--top-p", type=float, default=1.0)
+  add("--min-p", type=float, default=0.0)
+  add("--seed", type=int, default=0)
+
+
+def _generator(a, samples: int):
+  """(messages lists → completions) of a model on this machine."""
+  quiet()
+  from alignjax.data.templates import load_template
+  from alignjax.generate import make_generator
+  from alignjax.pretrained import load
+
+  lm, params, tokenizer = load(a.model, revision=a.revision, dtype=a.dtype)
+  if tokenizer is None:
+    raise ValueError(f"{a.model} has no tokenizer.json; copy it there.")
+  generate = make_generator(
+    lm,
+    tokenizer,
+    load_template(a.template, tokenizer),
+    max_tokens=a.max_tokens,
+    temperature=a.temperature,
+    top_k=a.top_k,
+    top_p=a.top_p,
+    min_p=a.min_p,
+    samples=samples,
+    seed=a.seed,
+  )
+  return lambda conversations: generate(params, conversations)
+
+
+def generate(argv: list[str]) -> None:
+  """`alignjax generate`."""
+  parser = argparse.ArgumentParser("alignjax generate")
+  sampling_options(parser)
+  parser.add_argument("--prompt", action="append", required=True)
+  parser.add_argument("--n", type=int, default=1, help="samples a prompt")
+  a = parser.parse_args(argv)
+  answers = _generator(a, a.n)(
+    [[{"role": "user", "content": text}] for text in a.prompt]
+  )
+  for text, completions in zip(a.prompt, answers):
+    for c in completions:
+      mean = sum(c.logps) / max(len(c.logps), 1)
+      end = "" if c.stopped else "  [cut at --max-tokens]"
+      print(f"> {text}\n{c.text}{end}\n  ({mean:.3f} nats a token)")
+
+
+def chat(argv: list[str]) -> None:
+  """`alignjax chat`."""
+  parser = argparse.ArgumentParser("alignjax chat")
+  sampling_options(parser)
+  parser.add_argument("--system", default="", help="system message")
+  a = parser.parse_args(argv)
+  answer = _generator(a, 1)
+  turns = [{"role": "system", "content": a.system}] if a.system else []
+  print("An empty line or Ctrl-D ends the conversation.", file=sys.stderr)
+  while True:
+    try:
+      text = input("> ").strip()
+    except EOFError:
+      return
+    if not text:
+      return
+    turns.append({"role": "user", "content": text})
+    reply = answer([turns])[0][0].text
+    print(reply)
+    turns.append({"role": "assistant", "content": reply})
