@@ -1,12 +1,9 @@
 import gzip
 import json
-import sys
-from pathlib import Path
 
 import pytest
 
-from alignjax.data.bad import BadRow
-from alignjax.data.sources import files, read
+from alignjax.data.sources import read
 
 ROWS = [{"text": "one"}, {"text": "two"}, {"text": "three"}]
 
@@ -155,58 +152,6 @@ def test_parquet_keeps_nested_rows(tmp_path):
     list(read(str(path)))
 
 
-@pytest.fixture(scope="module")
-def tfds_folder(tmp_path_factory):
-  """Two splits as tensorflow-datasets lays them out, one shard each."""
-  import tensorflow_datasets as tfds
-  from array_record.python.array_record_module import ArrayRecordWriter
-
-  folder = tmp_path_factory.mktemp("tfds") / "tiny" / "1.0.0"
-  folder.mkdir(parents=True)
-  features = tfds.features.FeaturesDict(
-    {
-      "text": tfds.features.Text(),
-      "tags": tfds.features.Sequence(tfds.features.Text()),
-    }
-  )
-  features.save_config(str(folder))
-  for split, numbers in {"train": range(3), "test": range(3, 4)}.items():
-    file = f"tiny-{split}.array_record-00000-of-00001"
-    writer = ArrayRecordWriter(str(folder / file), "group_size:1")
-    for i in numbers:
-      row = {"text": f"row {i} é", "tags": ["a", "b"]}
-      writer.write(features.serialize_example(features.encode_example(row)))
-    writer.close()
-  splits = [
-    {
-      "name": name,
-      "shardLengths": [size],
-      "filepathTemplate": "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}",
-    }
-    for name, size in (("train", "3"), ("test", "1"))
-  ]
-  info = {"name": "tiny", "version": "1.0.0", "fileFormat": "array_record"}
-  info |= {"splits": splits}
-  (folder / "dataset_info.json").write_text(json.dumps(info))
-  return str(folder)
-
-
-def test_tfds_folder_gives_text_not_bytes(tfds_folder):
-  rows = list(read(tfds_folder))
-  assert sorted(r["text"] for r, _ in rows) == [f"row {i} é" for i in range(3)]
-  assert rows[0][0]["tags"] == ["a", "b"]
-  assert rows[2][1] == f"{tfds_folder}/train[2]"
-  assert len(list(read(tfds_folder, split="train[:2]"))) == 2
-
-
-def test_tfds_that_cannot_be_opened_says_how_to_prepare(tfds_folder):
-  with pytest.raises(FileNotFoundError, match="(?s)split 'nope'.*array_record"):
-    list(read(tfds_folder, split="nope"))
-  with pytest.raises(FileNotFoundError) as error:
-    list(read("tfds:no_such_dataset"))
-  assert len(str(error.value).splitlines()) <= 5
-
-
 def test_slices_of_a_file_hold_each_row_once(tmp_path):
   file = tmp_path / "rows.jsonl"
   file.write_text("".join(f'{{"text": "{i}"}}\n' for i in range(11)))
@@ -247,95 +192,3 @@ def test_a_slice_counts_on_over_files(tmp_path):
     write(tmp_path / f"train-{name}.jsonl", rows)
   assert texts(tmp_path, split="train[1:3]") == ["two", "three"]
   assert texts(tmp_path, split="train[:67%]") == ["one", "two"]
-
-
-OWN = """
-from alignjax.data.bad import BadRow
-
-def read(path, split):
-  for number in range(5):
-    origin = f"{path}#{number}"
-    if number == 1:
-      yield BadRow(origin, "NUL", "a NUL"), origin
-    elif number == 3 and split == "raise":
-      raise BadRow(origin, "NaN", "a NaN")
-    elif split == "bare":
-      yield {"text": "x"}
-    else:
-      yield {"text": f"{split} {number}"}, origin
-
-number = 3
-"""
-
-
-@pytest.fixture
-def own(tmp_path, monkeypatch):
-  """The import path of a module of a user's."""
-  (tmp_path / "my_readers.py").write_text(OWN)
-  monkeypatch.syspath_prepend(tmp_path)
-  yield "my_readers"
-  sys.modules.pop("my_readers", None)
-
-
-def test_a_reader_of_ones_own(own):
-  bad = []
-
-  def found(split, **kwargs):
-    rows = read("p", split=split, reader=f"{own}.read", **kwargs)
-    return [(row["text"], origin) for row, origin in rows]
-
-  with pytest.raises(BadRow, match="p#1: a NUL"):
-    found("some")
-  rest = [("some 2", "p#2"), ("some 3", "p#3"), ("some 4", "p#4")]
-  assert found("some", on_bad=bad.append) == [("some 0", "p#0"), *rest]
-  assert found("some[2:]") == rest and found("some[:20%]", limit=9) == [
-    ("some 0", "p#0")
-  ]
-  assert found("some", limit=2, on_bad=bad.append) == [("some 0", "p#0")]
-  assert [b.origin for b in bad] == ["p#1", "p#1"]
-  with pytest.raises(BadRow, match="p#3: a NaN"):  # raised: the end of it
-    found("raise", on_bad=bad.append)
-  with pytest.raises(
-    ValueError, match=r"item 0 is \{'text': 'x'\}\n.*\(row, o"
-  ):
-    found("bare")
-
-
-@pytest.mark.parametrize(
-  "name, reason",
-  [
-    ("no_such_module.read", "No module named 'no_such_module'"),
-    ("json.nothing", "no attribute 'nothing'"),
-    ("read", "cannot be imported"),
-    ("my_readers.number", "is int, not a function"),
-  ],
-)
-def test_a_reader_that_is_none(own, name, reason):
-  with pytest.raises(ValueError, match=reason) as error:
-    read("p", reader=name)
-  assert f"reader = {name!r}" in str(error.value)
-  assert "write module.function" in str(error.value)
-  with pytest.raises(ValueError, match=reason):
-    files("p", reader=name)
-
-
-def test_files_are_what_the_rows_come_from(own, tmp_path, tfds_folder):
-  data = tmp_path / "data"
-  data.mkdir()
-  for name in ("train-b.jsonl", "train-a.csv", "test.jsonl"):
-    (data / name).write_text('{"text": "a"}')
-  assert files(str(data)) == [data / "train-a.csv", data / "train-b.jsonl"]
-  assert files(str(data), split="test[:1]") == [data / "test.jsonl"]
-  assert files(str(data / "test.jsonl")) == [data / "test.jsonl"]
-  source = tmp_path / "my_readers.py"
-  assert files(str(data), reader=f"{own}.read") == sorted(
-    [*data.iterdir(), source]
-  )
-  assert files("nowhere", reader=f"{own}.read") == [source]
-  assert files("", reader=f"{own}.read") == [source]
-  assert files(tfds_folder, split="train[:2]") == [
-    Path(tfds_folder) / "features.json",
-    Path(tfds_folder) / "tiny-train.array_record-00000-of-00001",
-  ]
-  with pytest.raises(FileNotFoundError):
-    files(str(tmp_path / "no.jsonl"))
