@@ -1,187 +1,27 @@
-"""The turn formats that models were published with, none of which marks what
-the assistant says: trained are its texts and their end tokens, nothing else.
-
-The templates are this project's own; each renders its format's characters, with
-a tokenizer of its family's shape.
+"""Formats that do not mark what the assistant says: trained are its texts and
+their end tokens, nothing else.
 """
 
-import functools
-import json
 import random
 import re
-import unicodedata
-from pathlib import Path
-from typing import NamedTuple
 
 import pytest
-from tokenizers import (
-  Regex,
-  Tokenizer,
-  decoders,
-  models,
-  normalizers,
-  pre_tokenizers,
-  processors,
+from turn_format_tokenizers import TOKENIZERS
+from turn_formats import (
+  CASES,
+  FORMATS,
+  V3,
+  check,
+  coded,
+  filled,
+  loaded,
+  stretches,
 )
-from tokenizers.trainers import BpeTrainer, UnigramTrainer
 
 from alignjax.data.bad import BadRow
-from alignjax.data.chat import encode, prompt_ids
-from alignjax.data.templates import BUILT_IN, load_template, render
-from alignjax.data.tokenizer import build
+from alignjax.data.chat import encode
+from alignjax.data.templates import load_template, render
 from alignjax.types import Example
-
-FOLDER = Path(__file__).parent / "fixtures" / "turn_formats"
-CORPUS = [
-  "You give short answers. Be brief. user assistant model system Name a fruit.",
-  "An apple, a pear; 1990 was 42 years ago. the end of the (first) answer",
-  "Yes: no - don't. What is it? It is what the model says, and it is short.",
-] * 3
-LLAMA_WORDS = (
-  r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}|"
-  r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
-HEADERS = ["<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"]
-TURNS = ["<start_of_turn>", "<end_of_turn>"]
-
-
-def byte_level(bos, eos, control=(), words=LLAMA_WORDS, **parts):
-  """Byte-level BPE, with line breaks that merge."""
-  control = list(dict.fromkeys([bos, eos, *control]))
-  split = pre_tokenizers.Sequence(
-    [
-      pre_tokenizers.Split(Regex(words), "isolated"),
-      pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-    ]
-  )
-  made = Tokenizer(models.BPE())
-  made.pre_tokenizer = split
-  trainer = BpeTrainer(
-    vocab_size=420,
-    special_tokens=control,
-    initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-    show_progress=False,
-  )
-  made.train_from_iterator([*CORPUS, "a\n\n\nb:\n\n c?\n d  \n"], trainer)
-  return build(
-    made.model,
-    pre_tokenizer=split,
-    decoder=decoders.ByteLevel(),
-    control=control,
-    names={"bos_token": bos, "eos_token": eos},
-    **parts,
-  )
-
-
-def sentence_piece(kind, prefix, bos="<s>", eos="</s>", control=()):
-  """Spaces as ▁, and bytes for characters that are not in the vocabulary.
-
-  kind: "bpe" or "unigram". prefix: what gets a ▁ in front: "every" stretch
-  between control tokens, the "first", "none".
-  """
-  control = ["<unk>", bos, eos, *control]
-  options = {
-    "special_tokens": control + [f"<0x{b:02X}>" for b in range(256)],
-    "show_progress": False,
-  }
-  model = models.BPE(unk_token="<unk>", byte_fallback=True, fuse_unk=True)
-  trainer = BpeTrainer(vocab_size=460, **options)
-  if kind == "unigram":
-    model = models.Unigram()
-    trainer = UnigramTrainer(vocab_size=420, unk_token="<unk>", **options)
-  made = Tokenizer(model)
-  made.pre_tokenizer = pre_tokenizers.Metaspace()
-  made.train_from_iterator(CORPUS, trainer)
-  if kind == "unigram":
-    pieces = map(tuple, json.loads(made.to_str())["model"]["vocab"])
-    made.model = models.Unigram(list(pieces), unk_id=0, byte_fallback=True)
-  spaces = [normalizers.Replace(" ", "▁")]
-  if prefix == "every":
-    spaces.insert(0, normalizers.Prepend("▁"))
-  first = pre_tokenizers.Metaspace(prepend_scheme="first", split=False)
-  decoder = [decoders.Replace("▁", " "), decoders.ByteFallback()]
-  decoder += [decoders.Fuse()]
-  if prefix != "none":
-    decoder += [decoders.Strip(" ", 1, 0)]
-  return build(
-    made.model,
-    normalizer=None if prefix == "first" else normalizers.Sequence(spaces),
-    pre_tokenizer=first if prefix == "first" else None,
-    decoder=decoders.Sequence(decoder),
-    control=control,
-    names={"unk_token": "<unk>", "bos_token": bos, "eos_token": eos},
-    bos=True,
-  )
-
-
-TRIMMED = processors.ByteLevel(trim_offsets=True)
-TOKENIZERS = {
-  # As published: a word's offsets leave out the space in front of it.
-  "llama3": lambda: byte_level(
-    "<|begin_of_text|>", "<|eot_id|>", HEADERS, post_processor=TRIMMED
-  ),
-  "qwen": lambda: byte_level(
-    "<|endoftext|>",
-    "<|im_end|>",
-    ["<|im_start|>"],
-    LLAMA_WORDS.replace("{1,3}", ""),
-    normalizer=normalizers.NFC(),
-  ),
-  "smollm": lambda: byte_level(
-    "<|im_start|>",
-    "<|im_end|>",
-    words=r"\p{N}|'t| ?[^\s\p{N}]+|\s+(?!\S)|\s+",
-    post_processor=TRIMMED,
-  ),
-  "gemma": lambda: sentence_piece("bpe", "none", "<bos>", "<eos>", TURNS),
-  "llama2": lambda: sentence_piece("bpe", "every"),
-  "unigram": lambda: sentence_piece("unigram", "first"),
-  "mistral": lambda: sentence_piece(
-    "bpe", "first", control=["[INST]", "[/INST]"]
-  ),
-}
-
-
-class Format(NamedTuple):
-  """A published format: its template, and what follows an answer.
-
-  before: what the model writes in front of an answer. trims: whether the
-  template trims answers. tokenizers: names in `TOKENIZERS`.
-  """
-
-  source: str
-  end: str
-  tokenizers: tuple[str, ...]
-  trims: bool = True
-  before: str = ""
-
-
-def own(name):
-  return (FOLDER / f"{name}.jinja").read_text("utf-8")
-
-
-IM_END, V3 = "<|im_end|>", own("mistral_v3")
-FORMATS = {
-  "llama3": Format(BUILT_IN["llama3"], "<|eot_id|>", ("llama3",)),
-  "llama3_1": Format(own("llama3_1"), "<|eot_id|>", ("llama3",)),
-  "qwen2_5": Format(own("qwen2_5"), IM_END, ("qwen",), False),
-  "smollm2": Format(own("smollm2"), IM_END, ("smollm",), False),
-  "gemma2": Format(own("gemma2"), "<end_of_turn>", ("gemma",)),
-  "gemma3": Format(BUILT_IN["gemma"], "<end_of_turn>", ("gemma",)),
-  "mistral_v1": Format(
-    BUILT_IN["mistral"], "</s>", ("llama2", "unigram"), before=" "
-  ),
-  "mistral_v3": Format(V3, "</s>", ("mistral",), before=" "),
-  "zephyr": Format(BUILT_IN["zephyr"], "</s>", ("llama2", "unigram"), False),
-}
-CASES = [(name, t) for name, f in FORMATS.items() for t in f.tokenizers]
-
-
-@functools.cache
-def loaded(name, tokenizer):
-  tokenizer = TOKENIZERS[tokenizer]()
-  tokenizer.chat_template = FORMATS[name].source
-  return tokenizer, load_template(None, tokenizer)
 
 
 def system(text):
@@ -269,65 +109,6 @@ EXPECTED["llama3_1"] = EXPECTED["llama3"].replace(
 )
 EXPECTED["smollm2"] = EXPECTED["qwen2_5"]
 EXPECTED["gemma2"] = EXPECTED["gemma3"].replace("Be brief.\n\n", "")
-
-
-def filled(turns, name):
-  """The turns as a format takes them, its own end token for {end}."""
-  end = FORMATS[name].end
-  turns = [m | {"content": m["content"].replace("{end}", end)} for m in turns]
-  return [m for m in turns if m["role"] != "system" or name != "gemma2"]
-
-
-def coded(turns, name, kind, train_on="assistant", **fields):
-  example = Example(tuple(turns), "", "f:1", fields)
-  return encode(example, *loaded(name, kind), train_on=train_on)
-
-
-def stretches(row, tokenizer):
-  """(start, end, text) of each run of trained tokens."""
-  ids, on = row.tokens.tolist(), [*(row.completions > 0).tolist(), False]
-  borders = [i for i in range(len(ids) + 1) if on[i] != on[i - 1]]
-  found = []
-  for start, end in zip(borders[::2], borders[1::2]):
-    # What it adds to the text before it: alone, it could lose a first space.
-    before, after = tokenizer.decode(ids[:start]), tokenizer.decode(ids[:end])
-    assert after.startswith(before)
-    found.append((start, end, after[len(before) :]))
-  return found
-
-
-def said(turn, name, kind):
-  """What is to be trained of a turn: its text as rendered, and its end."""
-  format, text = FORMATS[name], turn["content"]
-  if kind == "qwen":
-    text = unicodedata.normalize("NFC", text)
-  return format.before + (text.strip() if format.trims else text) + format.end
-
-
-def check(turns, name, kind, train_on="assistant", trained=None, **fields):
-  """Trained is what the assistant says; sampling sees what training saw.
-
-  trained: the turns that are, by default all of the assistant's.
-  """
-  tokenizer, template = loaded(name, kind)
-  row = coded(turns, name, kind, train_on, **fields)
-  if trained is None:
-    trained = [i for i, m in enumerate(turns) if m["role"] == "assistant"]
-  found = stretches(row, tokenizer)
-  assert len(found) == len(trained)
-  for turn, (start, end, text) in zip(trained, found):
-    wanted, first = said(turns[turn], name, kind), row.tokens[start]
-    merged = text.removesuffix(wanted)
-    assert text.endswith(wanted) and merged in ("", "\n"), (text, wanted)
-    # The one exception: an answer's first white space, where the template keeps
-    # it, may share a token with the line break of the header. It is trained.
-    if merged:
-      assert re.fullmatch(r"\n\s+", tokenizer.decode([first]))
-    elif turn == len(turns) - 1:
-      prompt = prompt_ids(turns[:turn], tokenizer, template)
-      assert row.tokens[:start].tolist() == prompt
-    assert row.tokens[end - 1] == tokenizer.convert_tokens_to_ids(template.end)
-  return row
 
 
 @pytest.mark.parametrize("name, kind", CASES)
