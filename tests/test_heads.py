@@ -149,3 +149,46 @@ def test_heads_of_a_config_json():
   assert config_from_hf(hf | {"num_labels": 4}).scores == 4
   hf["architectures"] = ["LlamaForCausalLM"]
   assert config_from_hf(hf).scores == 0
+
+
+def test_calibrated_by_hand():
+  scores = jnp.float32([[[5, 1], [3, 2]]])
+  found = heads.calibrated(scores, (3.0, 1.0), (2.0, 0.5))
+  np.testing.assert_array_equal(found, [[[1, 0], [0, 2]]])
+  assert heads.calibrated(scores, (), ()) is scores
+
+
+def test_a_calibration_goes_there_and_back():
+  config = preset("tiny").replace(
+    scores=2, score_mean=(0.1, -3.0), score_std=(1.5, 0.25)
+  )
+  hf = config_to_hf(config)
+  assert hf["score_mean"] == [0.1, -3.0] and hf["score_std"] == [1.5, 0.25]
+  again = config_from_hf(json.loads(json.dumps(hf)))
+  assert (again.score_mean, again.score_std) == ((0.1, -3.0), (1.5, 0.25))
+  assert "score_std" not in config_to_hf(preset("tiny").replace(scores=2))
+
+
+@pytest.mark.parametrize(
+  "change, message",
+  [
+    (dict(score_std=(1.0,)), "score_std has 1 numbers for 2 scalar heads"),
+    (dict(score_std=(1.0, 0.0)), r"\(1.0, 0.0\); .*must be above 0"),
+    (dict(score_mean=(0.0, np.nan)), "must be finite"),
+    (dict(score_std=()), "go together"),
+    (dict(scores=0), "2 numbers for 0 scalar heads"),
+  ],
+)
+def test_calibrations_that_are_none(change, message):
+  config = preset("tiny").replace(
+    scores=2, score_mean=(0.0, 0.0), score_std=(1.0, 1.0)
+  )
+  with pytest.raises(ValueError, match=message):
+    config.replace(**change)
+
+
+def test_a_calibration_in_a_config_json_is_numbers():
+  hf = config_to_hf(preset("tiny").replace(scores=1))
+  for value in (2.0, ["1"], [True]):
+    with pytest.raises(ValueError, match="score_std = .*a list of numbers"):
+      config_from_hf(hf | {"score_mean": [0.0], "score_std": value})

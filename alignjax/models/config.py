@@ -44,6 +44,9 @@ class ModelConfig:
   parallel: attention and MLP read the same input (GPT-NeoX).
   query_scale: multiplies queries; 0 means 1/√head_size.
   scores: scalar heads of a reward model, which has no output head of its own.
+  score_mean, score_std: of each head, what its scores are on reference
+    completions; () where it was not calibrated. A score is read as
+    (r − mean) / std.
   eos, bos, pad: token ids, -1 for none. pad may equal eos.
   """
 
@@ -75,6 +78,8 @@ class ModelConfig:
   embed_scale: float = 1.0
   tied: bool = False
   scores: int = 0
+  score_mean: tuple[float, ...] = ()
+  score_std: tuple[float, ...] = ()
   bos: int = -1
   eos: tuple[int, ...] = ()
   pad: int = -1
@@ -110,6 +115,25 @@ class ModelConfig:
           f"rope scaling {rope.kind!r} is not supported; "
           f"one of {', '.join(ROPE_KINDS)}."
         )
+    self._check_calibration()
+
+  def _check_calibration(self):
+    for name in ("score_mean", "score_std"):
+      values = getattr(self, name)
+      if len(values) not in (0, self.scores):
+        raise ValueError(
+          f"{name} has {len(values)} numbers for {self.scores} scalar heads; "
+          "give one a head, or none."
+        )
+      if not all(map(math.isfinite, values)):
+        raise ValueError(f"{name} = {values}; they must be finite.")
+    if len(self.score_mean) != len(self.score_std):
+      raise ValueError("score_mean and score_std go together; give both.")
+    if any(x <= 0 for x in self.score_std):
+      raise ValueError(
+        f"score_std = {self.score_std}; scores are divided by it, so it must "
+        "be above 0."
+      )
 
   @property
   def scale(self) -> float:

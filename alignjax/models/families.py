@@ -56,6 +56,8 @@ ATTENTION_BIAS = (
 MLP_BIAS = ("llama",)
 # What the classes are called that have scalar heads: reward models.
 SCORED = "ForSequenceClassification"
+# Of scores on reference completions; transformers keeps and ignores them.
+CALIBRATION = ("score_mean", "score_std")
 SOFTCAPS = {
   "attention_softcap": "attn_logit_softcapping",
   "final_softcap": "final_logit_softcapping",
@@ -121,7 +123,20 @@ def config_from_hf(hf: Mapping) -> ModelConfig:
   if (hf.get("architectures") or [""])[0].endswith(SCORED):
     # A file need not say how many: transformers then takes two.
     fields["scores"] = hf.get("num_labels") or len(hf.get("id2label") or "01")
+    fields |= {key: _numbers(hf, key) for key in CALIBRATION}
   return ModelConfig(family=name, **fields, **_ids(hf))
+
+
+def _numbers(hf: Mapping, key: str) -> tuple[float, ...]:
+  value = hf.get(key) or []
+  if not isinstance(value, list) or not all(
+    isinstance(x, int | float) and not isinstance(x, bool) for x in value
+  ):
+    raise ValueError(
+      f"{key} = {repr(value)[:80]} of config.json must be a list of numbers, "
+      "one a scalar head."
+    )
+  return tuple(map(float, value))
 
 
 def _refuse(hf: Mapping, name: str) -> None:
@@ -224,6 +239,7 @@ def config_to_hf(config: ModelConfig) -> dict:
     labels = {str(i): f"LABEL_{i}" for i in range(c.scores)}
     hf["id2label"] = labels
     hf["label2id"] = {label: int(i) for i, label in labels.items()}
+    hf |= {k: list(getattr(c, k)) for k in CALIBRATION if getattr(c, k)}
   back = config_from_hf(hf)
   same = back
   if math.isclose(back.scale, c.scale, rel_tol=1e-6):

@@ -2,7 +2,11 @@
 
 One matrix "score_head" [k, D] beside the decoder's parameters, without a bias,
 as in the sequence classifiers of transformers: k > 1 is an ensemble.
+A calibrated model has the mean and standard deviation of each head's scores on
+reference completions in its config.
 """
+
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -34,3 +38,12 @@ def score(
   hidden, head = at_least_float32(hidden), at_least_float32(head)
   out = jnp.einsum("bsd,kd->bsk", hidden, head)
   return out[..., 0] if head.shape[0] == 1 else out
+
+
+def calibrated(
+  scores: Float[Array, "*b k"], mean: Sequence[float], std: Sequence[float]
+) -> Float[Array, "*b k"]:
+  """(r − mean) / std of each head; as it is where there is no calibration."""
+  if not std:
+    return scores
+  return (scores - jnp.float32(mean)) / jnp.float32(std)
