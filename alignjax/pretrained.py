@@ -10,10 +10,12 @@ import jax
 
 from alignjax.data.gguf import tokenizer_from_gguf
 from alignjax.data.tokenizer import load_tokenizer, save_tokenizer
+from alignjax.models.adapters import heads_of, load_adapter
 from alignjax.models.config import ModelConfig
 from alignjax.models.families import config_from_hf
 from alignjax.models.gguf_io import gguf_config, load_gguf
 from alignjax.models.lm import LM
+from alignjax.models.lora import merge
 from alignjax.models.weights import (
   Place,
   check_dtype,
@@ -42,6 +44,7 @@ def load(
   revision: str | None = None,
   dtype: str = "float32",
   place: Place | None = None,
+  adapter: str | Path | None = None,
 ) -> tuple[LM, dict, Any]:
   """(lm, parameters, tokenizer) of a pretrained model.
 
@@ -51,6 +54,8 @@ def load(
   dtype: of the parameters, and of the returned lm's arithmetic.
   place: (path, shape) → sharding of each parameter, None for the default
     device.
+  adapter: a folder of PEFT's, merged into the model; the scalar heads in it
+    make a language model a reward model.
   """
   check_dtype(dtype)
   found = locate(path, revision)
@@ -63,18 +68,48 @@ def load(
     tokenizer = tokenizer_of(found)
     params = load_safetensors(found, config, place, dtype)
   check_tokenizer(tokenizer, config, path)
+  if adapter is not None:
+    config, params = _adapted(config, params, adapter, place)
   return LM(config, dtype=dtype), params, tokenizer
 
 
+def _adapted(
+  config: ModelConfig,
+  params: dict,
+  folder: str | Path,
+  place: Place | None,
+) -> tuple[ModelConfig, dict]:
+  """A model with adapters merged into its kernels, and their heads on it."""
+  found = load_adapter(folder, config)
+  params = merge(params | {"lora": found.weights}, found.lora)
+  if found.score_head is None:
+    return config, params
+  config = _scored(config, len(found.score_head))
+  head = found.score_head.astype(params["embed"].dtype)
+  where = None if place is None else place("score_head", head.shape)
+  params["score_head"] = jax.device_put(head, where)
+  if not config.own_head:
+    params.pop("head", None)
+  return config, params
+
+
+def _scored(config: ModelConfig, heads: int) -> ModelConfig:
+  """With other scalar heads, whose calibration is not known."""
+  return config.replace(scores=heads, score_mean=(), score_std=())
+
+
 def outline(
-  path: str | Path, revision: str | None = None
+  path: str | Path,
+  revision: str | None = None,
+  adapter: str | Path | None = None,
 ) -> tuple[ModelConfig, Any]:
   """(config, tokenizer) of a model, as in `load`; no weights are fetched."""
   found = locate(path, revision, OUTLINE)
   config = gguf_config(found) if found.is_file() else read_config(found)
   tokenizer = tokenizer_of(found)
   check_tokenizer(tokenizer, config, path)
-  return config, tokenizer
+  heads = 0 if adapter is None else heads_of(adapter)
+  return _scored(config, heads) if heads else config, tokenizer
 
 
 def tokenizer_of(path: str | Path, revision: str | None = None) -> Any:
@@ -172,7 +207,7 @@ def _read_json(file: Path) -> dict:
     raise FileNotFoundError(
       f"{file.parent} has no {file.name}"
       + (
-        "; it is an adapter: merge it into its base model first."
+        "; it is an adapter: give its base as the model, and it as the adapter."
         if adapter
         else ", so it is no Hugging Face model folder."
       )

@@ -29,7 +29,9 @@ def jit(f):
 @functools.cache
 def loaded(name):
   lm, params, _ = pretrained.load(FIXTURES / "families" / name)
-  return lm, params, *load_adapter(FIXTURES / "adapters" / name, lm.config)
+  found = load_adapter(FIXTURES / "adapters" / name, lm.config)
+  assert found.score_head is None
+  return lm, params, found.weights, found.lora
 
 
 def settings_of(folder):
@@ -74,8 +76,8 @@ def test_what_is_read_is_written_bit_for_bit(name, tmp_path):
   for key in ("peft_type", "task_type", "r", "lora_alpha", "use_rslora"):
     assert written[key] == read[key], key
   assert written["fan_in_fan_out"] == read["fan_in_fan_out"]
-  again, same = load_adapter(tmp_path, lm.config)
-  assert same == lora
+  again, same, head = load_adapter(tmp_path, lm.config)
+  assert same == lora and head is None
   jax.tree.map(np.testing.assert_array_equal, again, adapters)
 
 
@@ -115,6 +117,61 @@ def test_a_hand_made_folder(tmp_path):
     np.testing.assert_array_equal(stored[f"{stem}B.weight"], b[at].T)
 
 
+def test_a_base_is_loaded_with_its_adapter():
+  """As PEFT's own logits say; in the model's type."""
+  base = FIXTURES / "families/qwen3"
+  adapter = FIXTURES / "adapters/qwen3"
+  lm, params, _ = pretrained.load(base, adapter=adapter)
+  assert "lora" not in params and lm.lora is None
+  golden = np.load(adapter / "golden.npz")
+  found = jit(lm.logits)(params, golden["ids"])
+  np.testing.assert_allclose(found, golden["logits"], rtol=0, atol=1e-4)
+
+
+def test_a_reward_model_is_its_base_and_an_adapter(tmp_path):
+  """Scalar heads stand beside the adapters, as PEFT's saved modules do."""
+  lm, params, adapters, lora = loaded("llama3")
+  head = np.random.default_rng(0).normal(size=(2, lm.config.width))
+  head = head.astype(np.float32)
+  config = lm.config.replace(scores=2)
+  save_adapter(adapters, config, tmp_path, lora, base="", score_head=head)
+  settings = settings_of(tmp_path)
+  assert settings["task_type"] == "SEQ_CLS"
+  assert settings["modules_to_save"] == ["score"]
+  assert settings["target_modules"] == sorted(settings["target_modules"])
+  assert "base_model.model.score.weight" in load_file(tmp_path / FILE)
+  base = FIXTURES / "families/llama3"
+  outline, _ = pretrained.outline(base, adapter=tmp_path)
+  back, whole, _ = pretrained.load(base, adapter=tmp_path)
+  assert outline == back.config == config
+  np.testing.assert_array_equal(whole["score_head"], head)
+  merged = merge(params | {"lora": adapters}, lora)
+  for name in ("embed", "layers"):
+    jax.tree.map(np.testing.assert_array_equal, whole[name], merged[name])
+  # A language model's tree has the output head, a reward model's has none.
+  assert ("head" in whole) == config.own_head
+
+
+def test_heads_that_are_said_and_not_there_are_refused(tmp_path):
+  config = loaded("llama3")[0].config
+  folder = copy("llama3", tmp_path / "a", modules_to_save=["score"])
+  with pytest.raises(ValueError, match="score.weight is missing"):
+    load_adapter(folder, config)
+  name = "base_model.model.score.weight"
+  narrow = {name: np.zeros((1, 3), np.float32)}
+  folder = copy("llama3", tmp_path / "b", lambda arrays: arrays | narrow)
+  with pytest.raises(ValueError, match="(?s)do not name.*is there"):
+    load_adapter(folder, config)
+  folder = copy(
+    "llama3",
+    tmp_path / "c",
+    lambda arrays: arrays | narrow,
+    modules_to_save=["classifier", "score"],
+  )
+  with pytest.raises(ValueError, match="(?s)3.*base is .* wide"):
+    load_adapter(folder, config)
+
+
 def test_a_merged_export_is_the_adapted_model(tmp_path):
   lm, params, adapters, lora = loaded("qwen3")
   whole = params | {"lora": adapters}
@@ -130,7 +187,7 @@ def test_a_merged_export_is_the_adapted_model(tmp_path):
   [
     ({"use_dora": True}, "use_dora = True is not supported; unset it"),
     ({"bias": "all"}, "bias = 'all' is not supported; legal: 'none'"),
-    ({"modules_to_save": ["lm_head"]}, r"modules_to_save = \['lm_head'\]"),
+    ({"modules_to_save": ["lm_head"]}, r"\['lm_head'\].*only 'score'"),
     ({"rank_pattern": {"q_proj": 9}}, "rank_pattern"),
     ({"alpha_pattern": {"q_proj": 9}}, "alpha_pattern"),
     ({"layers_to_transform": [0]}, "layers_to_transform"),

@@ -151,7 +151,7 @@ def test_folders_that_are_no_models(tmp_path):
   with pytest.raises(FileNotFoundError, match="no config.json"):
     pretrained.load(tmp_path)
   (tmp_path / "adapter_config.json").write_text("{}")
-  with pytest.raises(FileNotFoundError, match="merge it"):
+  with pytest.raises(FileNotFoundError, match="its base as the model"):
     pretrained.load(tmp_path)
   for content, said in [("{", "not JSON"), ("[]", "not a JSON object")]:
     (tmp_path / "config.json").write_text(content)

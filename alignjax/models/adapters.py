@@ -11,48 +11,34 @@ import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 from jax.experimental import multihost_utils
 
+from alignjax.models.adapter_settings import SETTINGS, read_settings
 from alignjax.models.config import ModelConfig
 from alignjax.models.layout import Leaf, leaves
 from alignjax.models.lora import Lora, axes
 from alignjax.models.safetensors_io import check_types, open_file, write_file
 
-SETTINGS = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
 PREFIX = "base_model.model."
-# What we read, or what says nothing of the sum W + scale · A·B.
-KNOWN = (
-  "r",
-  "lora_alpha",
-  "use_rslora",
-  "target_modules",
-  "exclude_modules",
-  "task_type",
-  "auto_mapping",
-  "peft_version",
-  "base_model_name_or_path",
-  "revision",
-  "inference_mode",
-  "fan_in_fan_out",
-  "lora_dropout",
-  "megatron_core",
-  "qalora_group_size",
-  "layers_pattern",
-  "eva_config",
-  "runtime_config",
-)
-# Settings of which one value is ours; all others must be empty or false.
-ONLY = {
-  "peft_type": ("LORA",),
-  "bias": ("none", None),
-  # The others begin with a changed base (PiSSA, OLoRA, LoftQ …).
-  "init_lora_weights": (True, False, None, "gaussian", "eva", "orthogonal"),
-}
+HEAD = f"{PREFIX}score.weight"
+
+
+class Adapter(NamedTuple):
+  """What a folder holds, host arrays, float32.
+
+  weights: the tree of adapters. score_head: [k, D] of a reward model, trained
+    whole beside them; None where there is none.
+  """
+
+  weights: dict
+  lora: Lora
+  score_head: np.ndarray | None
 
 
 def save_adapter(
@@ -62,12 +48,15 @@ def save_adapter(
   lora: Lora,
   *,
   base: str,
+  score_head: jax.Array | np.ndarray | None = None,
 ) -> None:
   """Writes a folder that PEFT loads onto the model `base`.
 
-  base: folder or hub name, only noted. Every process of a run must call it;
-  the first one writes. ValueError where PEFT's layout has no such adapter:
-  queries, keys and values that a file fuses into one matrix.
+  base: folder or hub name, only noted. score_head: of a reward model.
+
+  Every process of a run must call it; the first one writes. ValueError where
+  PEFT's layout has no such adapter: queries, keys and values that a file fuses
+  into one matrix.
   """
   flat = flatten_dict(adapters, sep="/")
   modules = [path.removesuffix("/a") for path in flat if path.endswith("/a")]
@@ -78,9 +67,11 @@ def save_adapter(
     for i, name in enumerate(names):
       one = (a[i], b[i]) if leaf.stacked else (a, b)
       arrays |= _pack(name, *one, lora.rank)
+  names = {_module(name) for name in arrays}
+  if score_head is not None:
+    arrays[HEAD] = np.ascontiguousarray(_host(score_head))
   if jax.process_index() != 0:
     return
-  names = {_module(name) for name in arrays}
   settings = {
     "peft_type": "LORA",
     "task_type": "SEQ_CLS" if config.scores else "CAUSAL_LM",
@@ -94,6 +85,8 @@ def save_adapter(
     "bias": "none",
     "inference_mode": True,
   }
+  if score_head is not None:
+    settings["modules_to_save"] = ["score"]
   folder = Path(folder)
   folder.mkdir(parents=True, exist_ok=True)
   with tempfile.TemporaryDirectory(dir=folder, prefix=".export-") as temporary:
@@ -107,19 +100,19 @@ def save_adapter(
       os.replace(new / name, folder / name)
 
 
-def load_adapter(folder: str | Path, config: ModelConfig) -> tuple[dict, Lora]:
-  """(adapters as host arrays, float32, and what they are) of a PEFT folder.
+def load_adapter(folder: str | Path, config: ModelConfig) -> Adapter:
+  """The adapters of a PEFT folder, and the scalar heads beside them.
 
   config: of the base model. ValueError where the folder holds no adapters of
   it, or has a setting that is not supported; FileNotFoundError where files are
   missing.
   """
   folder = Path(folder)
-  settings = _settings(folder)
+  settings = read_settings(folder)
   rank = settings["r"]
   stored = open_file(_weights(folder))
   check_types(stored, folder)
-  left, found = set(stored), {}
+  left, found = set(stored) - {HEAD}, {}
   for path, leaf in leaves(config).items():
     if not path.endswith("/kernel") or len(leaf.pieces[0].tensor.paths) > 1:
       continue
@@ -156,7 +149,31 @@ def load_adapter(folder: str | Path, config: ModelConfig) -> tuple[dict, Lora]:
     tuple(targets),
     bool(settings.get("use_rslora")),
   )
-  return unflatten_dict(found, sep="/"), lora
+  head = None
+  if heads_of(folder):
+    head = stored[HEAD][...].astype(np.float32)
+    if head.shape[1] != config.width:
+      raise ValueError(
+        f"{folder}: {HEAD} is {head.shape}, the base is {config.width} wide."
+        "\nGive the base it was trained on."
+      )
+  return Adapter(unflatten_dict(found, sep="/"), lora, head)
+
+
+def heads_of(folder: str | Path) -> int:
+  """Scalar heads that a PEFT folder brings along, 0 for an adapter alone.
+
+  ValueError where it says that it has some and has not, or the other way.
+  """
+  said = bool(read_settings(Path(folder)).get("modules_to_save"))
+  stored = open_file(_weights(Path(folder)))
+  if said != (HEAD in stored):
+    raise ValueError(
+      f"{folder}: its settings {'name' if said else 'do not name'} a module to "
+      f"save, and {HEAD} is {'missing' if said else 'there'}.\n"
+      "Save it with PEFT again."
+    )
+  return int(stored[HEAD].get_shape()[0]) if said else 0
 
 
 def _names(config: ModelConfig, path: str) -> tuple[list[str], Leaf]:
@@ -226,31 +243,6 @@ def _short(names: set[str], config: ModelConfig) -> list[str]:
     ours = all_of_it & names
     out |= {last} if ours == all_of_it else ours
   return sorted(out)
-
-
-def _settings(folder: Path) -> dict:
-  file = folder / SETTINGS
-  if not file.is_file():
-    raise FileNotFoundError(f"{folder} has no {SETTINGS}: it is no adapter.")
-  try:
-    settings = json.loads(file.read_text("utf-8"))
-  except ValueError as error:
-    raise ValueError(f"{file} is not JSON: {error}") from None
-  for key, value in settings.items():
-    legal = ONLY.get(key)
-    if key in KNOWN or (value in legal if legal else not value):
-      continue
-    remedy = f"legal: {', '.join(map(repr, legal))}" if legal else "unset it"
-    raise ValueError(
-      f"{file}: {key} = {repr(value)[:80]} is not supported; {remedy}.\n"
-      "Or merge the adapter into its base with PEFT, and load that."
-    )
-  lost = [k for k in ("peft_type", "r", "lora_alpha") if k not in settings]
-  if lost:
-    raise ValueError(f"{file} lacks {lost[0]!r}.")
-  if type(settings["r"]) is not int:
-    raise ValueError(f"{file}: r = {settings['r']!r} is no whole number.")
-  return settings
 
 
 def _weights(folder: Path) -> Path:
