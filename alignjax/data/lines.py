@@ -3,7 +3,7 @@
 import gzip
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from alignjax.data.bad import BadRow
@@ -35,6 +35,23 @@ def read_lines(file: Path) -> Iterator[Item]:
         reason = f"the last line ends early: {e.reason}"
         e = BadRow(origin, "truncated last line", reason)
       yield BadRow(origin, e.kind, e.reason, _shown(line)), origin
+
+
+def read_nested(
+  file: Path, rows: Callable[[dict, str], Iterable[Item]]
+) -> Iterator[Item]:
+  """The rows that each object of JSON Lines holds; bad ones are yielded.
+
+  rows: (object, origin) → its rows; a BadRow that it raises stands for all.
+  """
+  for value, origin in read_lines(file):
+    if isinstance(value, BadRow):
+      yield value, origin
+      continue
+    try:
+      yield from rows(value, origin)
+    except BadRow as e:
+      yield e, origin
 
 
 def too_long(origin: str, line: bytes) -> BadRow:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from alignjax.data import folders
 from alignjax.data.bad import BadRow
-from alignjax.data.lines import Item, read_lines
+from alignjax.data.lines import Item, read_nested
 
 _ROLES = {"prompter": "user", "assistant": "assistant"}
 
@@ -53,14 +53,7 @@ def _trees(path: str, split: str, rows: Callable) -> Iterator[Item]:
         f"{file} is no .jsonl(.gz) file of OpenAssistant trees\n"
         "the flat tables of messages are not read; fetch the *.trees.jsonl.gz"
       )
-    for tree, origin in read_lines(file):
-      if isinstance(tree, BadRow):
-        yield tree, origin
-        continue
-      try:
-        yield from rows(tree, origin)
-      except BadRow as e:
-        yield e, origin
+    yield from read_nested(file, rows)
 
 
 def _turns(path: Iterable[dict]) -> list[dict]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from alignjax.data import folders
 from alignjax.data.bad import BadRow
-from alignjax.data.lines import Item, read_lines
+from alignjax.data.lines import Item, read_nested
 
 
 def read(path: str, split: str) -> Iterator[Item]:
@@ -19,14 +19,7 @@ def read(path: str, split: str) -> Iterator[Item]:
     origin of a row is `file:line#instance`, counted from 0.
   """
   for file in folders.find(path, split):
-    for task, origin in read_lines(file):
-      if isinstance(task, BadRow):
-        yield task, origin
-        continue
-      try:
-        yield from _rows(task, origin)
-      except BadRow as e:
-        yield e, origin
+    yield from read_nested(file, _rows)
 
 
 def _rows(task: dict, origin: str) -> list[Item]:
