@@ -1,14 +1,11 @@
 """A prompt laid once for two completions gives what two rows give."""
 
-import functools
-
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from test_families import NAMES, fixture
+from test_families import NAMES
+from test_packing_families import program
 
-from alignjax.losses.sft import loss
 from alignjax.ops.attention import visible
 from alignjax.types import Batch
 
@@ -66,28 +63,6 @@ def shared():
     row += [(side, n, 1, n - 1, len(side)) for side in sides]
     rows.append(row)
   return batch_of(rows)
-
-
-@functools.cache
-def program(name):
-  lm, params, _, _ = fixture(name)
-
-  def total(params, batch):
-    stats = lm.stats(params, batch, ("logp", "correct"))
-    return loss(stats, batch).loss["nll"].sum
-
-  run = jax.jit(
-    jax.value_and_grad(total),
-    compiler_options={"xla_backend_optimization_level": 0},
-  )
-
-  def values(batch):
-    value, grad = run(params, batch)
-    return float(value), np.concatenate(
-      [np.ravel(x) for x in jax.tree.leaves(grad)]
-    )
-
-  return values
 
 
 # Dynamic rope turns a prompt by the length of what follows it.
