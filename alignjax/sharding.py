@@ -85,6 +85,7 @@ class Placement:
 
   @property
   def replicated(self) -> NamedSharding:
+    """Whole on every device."""
     return NamedSharding(self.mesh, P())
 
   @property

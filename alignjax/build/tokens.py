@@ -46,6 +46,7 @@ class Reading(NamedTuple):
 
   @property
   def rules(self) -> Rules:
+    """How the config turns rows into tokens."""
     d = self.config.data
     rows, _, ranked = kind(self.config)
     return Rules(d.train_on, d.max_length, d.too_long, rows, ranked)

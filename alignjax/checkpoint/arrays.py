@@ -65,6 +65,7 @@ class Arrays:
     return {name: found[name] for name in like}
 
   def close(self) -> None:
+    """Waits for what is being written, and lets go of the threads."""
     self._orbax.close()
 
 

@@ -15,6 +15,7 @@ def open_folder(folder: str | os.PathLike) -> epath.Path:
 
 
 def is_local(path: epath.Path) -> bool:
+  """Whether a path is on a file system, not in a bucket (gs://…)."""
   return "://" not in os.fspath(path)
 
 
@@ -28,6 +29,7 @@ def names(folder: epath.Path) -> list[str]:
 
 
 def sha256(path: epath.Path) -> str:
+  """The hash of a file in hexadecimal, read a block at a time."""
   digest = hashlib.sha256()
   with path.open("rb") as file:
     while block := file.read(BLOCK):

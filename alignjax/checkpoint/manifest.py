@@ -52,6 +52,7 @@ def commit(folder: epath.Path, digests: Sequence[str]) -> None:
 
 
 def committed(folder: epath.Path) -> bool:
+  """Whether a step has its marker, which is written last."""
   return (folder / COMMIT).exists()
 
 

@@ -17,9 +17,11 @@ class Steps:
     self.folder = folder
 
   def path(self, step: int) -> epath.Path:
+    """The folder of a step, there or not."""
     return self.folder / str(step)
 
   def exists(self) -> bool:
+    """Whether anything was ever saved here."""
     return self.folder.is_dir()
 
   def committed(self) -> list[int]:

@@ -164,6 +164,7 @@ class Writer:
       shutil.rmtree(self.hidden, ignore_errors=True)
 
   def write(self, batch: pa.RecordBatch) -> None:
+    """Adds rows at the end."""
     self._file.write_batch(batch)
 
   def finish(

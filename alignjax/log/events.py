@@ -41,9 +41,11 @@ class Events:
         self._write(Event(step=step, summary=summary.scalar(name, x)))
 
   def text(self, step: int, name: str, text: str) -> None:
+    """A text, under its name."""
     self._write(Event(step=step, summary=summary.text(name, text)))
 
   def close(self) -> None:
+    """Writes what is left; nothing is written after it."""
     if self._file is not None:
       try:
         self._file.close()

@@ -36,6 +36,7 @@ class Progress:
       )
 
   def show(self, step: int, values: Mapping[str, SupportsFloat]) -> None:
+    """A step's loss and rate, and the time left."""
     now = time.monotonic()
     self.times.append((step, now))
     numbers = "  ".join(_shown(values) + self._left(step))
@@ -54,6 +55,7 @@ class Progress:
     return [f"eta {_clock(seconds)}"]
 
   def message(self, text: str) -> None:
+    """A line of its own, above the bar where there is one."""
     if self.bar is not None:
       self.bar.console.print(text, markup=False, highlight=False)
     else:
@@ -61,6 +63,7 @@ class Progress:
       self.stream.flush()
 
   def close(self) -> None:
+    """Leaves the bar as it stands."""
     if self.bar is not None:
       self.bar.stop()
 

@@ -22,6 +22,7 @@ ACTIVATIONS = {
 
 
 def normal(std: float):
+  """An initializer: mean 0, standard deviation `std`."""
   return nn.initializers.normal(std)
 
 
@@ -85,6 +86,11 @@ class Linear(nn.Module):
 
 
 class Attention(nn.Module):
+  """Projections around `ops.attention.attend`; window in tokens, 0 for none.
+
+  Returns [B, L, D], and the keys and values [B, K, L, N] of the L tokens.
+  """
+
   config: ModelConfig
   window: int
   constrain: Constrain
@@ -129,6 +135,8 @@ HEAD_NAMES = ("query", "key", "value")
 
 
 class Mlp(nn.Module):
+  """down(act(up(x))), or down(act(gate(x)) · up(x)) (Shazeer 2020)."""
+
   config: ModelConfig
   constrain: Constrain
 

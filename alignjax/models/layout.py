@@ -31,6 +31,7 @@ class Tensor(NamedTuple):
 
   @property
   def size(self) -> int:
+    """Numbers in it."""
     return math.prod(self.shape)
 
   def unpack(self, tensor: np.ndarray) -> list[np.ndarray]:

@@ -47,6 +47,7 @@ class Lora:
 
   @property
   def scale(self) -> float:
+    """What A·B is multiplied by."""
     return self.alpha / (math.sqrt(self.rank) if self.root else self.rank)
 
 

@@ -51,6 +51,7 @@ class Transformer(nn.Module):
   keep: bool
 
   def rematerialised(self, module):
+    """The module with what `remat` does not keep made again."""
     if self.remat == "none":
       return module
     return nn.remat(module, policy=REMAT[self.remat], prevent_cse=False)

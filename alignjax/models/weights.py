@@ -74,6 +74,7 @@ def assemble(
 
 
 def check_dtype(dtype: str) -> None:
+  """Raises ValueError where parameters cannot be of this type."""
   if dtype not in OUR_DTYPES:
     raise ValueError(
       f"dtype = {dtype!r} is not supported; one of {', '.join(OUR_DTYPES)}."
