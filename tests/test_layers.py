@@ -27,6 +27,7 @@ FLOORS = {
   "evals": 5,
   "report": 5,
   "build": 6,
+  "scoring": 6,
   "train": 7,
   "inspection": 7,
   "options": 8,

@@ -1,0 +1,1 @@
+"""What reward models say of the completions in a file."""
