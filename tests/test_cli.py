@@ -250,7 +250,7 @@ import sys
 from alignjax import cli
 for argv in (["--help"], ["train", "--help"]):
   assert cli.main(argv) == 0
-for argv in (["generate", "--help"], ["export", "--help"]):
+for argv in (["generate", "--help"], ["export", "--help"], ["score", "-h"]):
   try:
     cli.main(argv)
   except SystemExit as e:

@@ -1,4 +1,4 @@
-"""The command line: `alignjax train | data | generate | chat | export`.
+"""The command line: `alignjax train | data | generate | chat | score | export`.
 
 Commands are dispatched by hand and import what they need when they run, so
 that help costs nothing.
@@ -8,7 +8,7 @@ import sys
 import traceback
 
 from alignjax.cli.data import data
-from alignjax.cli.models import export
+from alignjax.cli.models import export, score
 from alignjax.cli.text import chat, generate
 from alignjax.cli.train import train
 
@@ -22,6 +22,8 @@ USAGE = """usage: alignjax COMMAND [options]
             audit FILE                         look at preferences
   generate  --model PATH --prompt TEXT ...     answer prompts
   chat      --model PATH                       talk to a model
+  score     --model PATH --data FILE --out FILE
+                              a reward model's scores of completions
   export    --workdir DIR --out FOLDER         write a Hugging Face folder
 
 Every command takes --help, and --debug for a full traceback.
@@ -34,6 +36,7 @@ COMMANDS = {
   "data": data,
   "generate": generate,
   "chat": chat,
+  "score": score,
   "export": export,
 }
 

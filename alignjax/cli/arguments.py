@@ -17,5 +17,6 @@ def model_options(parser: argparse.ArgumentParser) -> None:
   """Options of a model that reads text."""
   add = parser.add_argument
   add("--revision", default=None, help="of a hub name")
+  add("--adapter", metavar="FOLDER", help="of PEFT, merged into the model")
   add("--template", default=None, help="built-in name or .jinja file")
   add("--dtype", default="float32", help="of weights and arithmetic")

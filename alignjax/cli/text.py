@@ -26,7 +26,9 @@ def _generator(a, samples: int):
   from alignjax.generate import make_generator
   from alignjax.pretrained import load
 
-  lm, params, tokenizer = load(a.model, revision=a.revision, dtype=a.dtype)
+  lm, params, tokenizer = load(
+    a.model, revision=a.revision, dtype=a.dtype, adapter=a.adapter
+  )
   if tokenizer is None:
     raise ValueError(f"{a.model} has no tokenizer.json; copy it there.")
   generate = make_generator(
