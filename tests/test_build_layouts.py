@@ -60,7 +60,8 @@ def test_what_a_row_may_be(tiny):
     (dict(layout="prefix"), "data.layout = 'prefix' is unknown; one of apart"),
     (dict(layout="shared"), "data.rows to one of pairs, judged, judged+kl, or"),
     (dict(ranked="adjacent"), "data.ranked = 'adjacent' is for answers that"),
-    (dict(rows="pairs", train_on="all"), "data.train_on = 'all'; with data.ro"),
+    (dict(rows="pairs", train_on="last"), "one of assistant, completion, all."),
+    (dict(rows="judged", train_on="all"), "data.train_on = 'all'; with data."),
     (dict(rows="pairs", too_long="split"), "data.too_long = 'split' cuts"),
   ],
 )  # fmt: skip

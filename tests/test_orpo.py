@@ -30,9 +30,9 @@ def case(**fields):
   p = jnp.array([[0.1, 0.2, 0.75, 0.5, 0.5, 0.9]])
   zeros = jnp.zeros_like(ids)
   fields = {"label": jnp.array([[1.0, 0.0]])} | fields
-  batch = Batch(
-    *[zeros] * 5, ids, 1.0 * (ids > 0), None, jnp.array([[3, 5]]), fields
-  )
+  weights = jnp.array([[1.0, 1, 1, 1, 1, 0]])
+  ends = jnp.array([[3, 5]])
+  batch = Batch(*[zeros] * 5, ids, weights, None, ends, fields)
   return {"logp": jnp.log(p), "correct": 0 * p, "entropy": 0 * p}, batch
 
 

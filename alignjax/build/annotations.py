@@ -52,7 +52,7 @@ def is_read(objectives: Mapping[str, Objective], field: str = FIELD) -> bool:
     row, ids = jnp.zeros((B, L), jnp.int32), jnp.zeros((B, T), jnp.int32)
     of_tokens, of_completions = jnp.zeros((B, T)), jnp.zeros((B, S))
     fields.update({k: of_completions for k in ("label", "margin", "kl")})
-    fields[field] = of_tokens
+    fields.update({k: of_tokens for k in (FIELD, "prompt")})
     batch = Batch(*[row] * 3, *[ids] * 3, of_tokens)
     batch = batch._replace(ends=jnp.zeros((B, S), jnp.int32), fields=fields)
     blank = dict.fromkeys(needed({"": objective}), of_tokens)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from ml_collections import ConfigDict
 
 from alignjax.data.compared import PAIRS
-from alignjax.data.layouts import LAYOUTS, Apart, Mismatched
+from alignjax.data.layouts import LAYOUTS, Apart, Mismatched, Prompted
 from alignjax.data.loader import Table
 from alignjax.data.rows import Rows
 from alignjax.data.tokenise import ROWS
@@ -43,12 +43,38 @@ def kind(config: ConfigDict) -> Kind:
       f"or judged.\nSet data.rows to one of {', '.join(ROWS[1:])}, or "
       f"data.{key}={getattr(plain, key)}."
     )
-  if found.rows != "examples" and d.train_on not in ("assistant", "completion"):
-    raise ValueError(
-      f"data.train_on = {d.train_on!r}; with data.rows = {found.rows!r} all of "
-      "each completion is trained.\nSet data.train_on=assistant."
-    )
+  if found.rows != "examples":
+    legal = ["assistant", "completion", *["all"] * (found.rows == "pairs")]
+    if d.train_on not in legal:
+      raise ValueError(
+        f"data.train_on = {d.train_on!r}; with data.rows = {found.rows!r} all "
+        f"of each completion is trained.\nSet it to one of {', '.join(legal)}."
+      )
   return found
+
+
+def trains_prompts(config: ConfigDict) -> bool:
+  """Whether batches list the prompts of pairs too, in no completion."""
+  return kind(config).rows == "pairs" and config.data.train_on == "all"
+
+
+def check_prompts(config: ConfigDict, read: bool) -> None:
+  """Raises ValueError where prompts are listed and not read, or the reverse.
+
+  read: whether a loss reads the field "prompt".
+  """
+  if read and not trains_prompts(config):
+    raise ValueError(
+      f"A loss is over prompts of pairs too; data.rows = {config.data.rows!r} "
+      f"and data.train_on = {config.data.train_on!r}\nlist none. Set "
+      "data.rows=pairs and data.train_on=all, or use another kind of it."
+    )
+  if trains_prompts(config) and not read:
+    raise ValueError(
+      "data.train_on = 'all' lists the prompts of pairs too, and no loss reads "
+      "them.\nSet data.train_on=assistant, or use one that does: orpo with "
+      "kind=with_prompt."
+    )
 
 
 def lying(rows: Rows, config: ConfigDict) -> Table:
@@ -56,8 +82,9 @@ def lying(rows: Rows, config: ConfigDict) -> Table:
   is_of, layout, _ = kind(config)
   if is_of == "examples":
     return rows
-  rows = _answers(rows, config)
-  return Apart(rows) if layout == "apart" else rows
+  found = _answers(rows, config)
+  found = Apart(found) if layout == "apart" else found
+  return Prompted(found, rows.prompts) if trains_prompts(config) else found
 
 
 def saving(rows: Rows, config: ConfigDict) -> tuple[int, int]:

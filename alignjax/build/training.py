@@ -10,6 +10,8 @@ import optax
 from ml_collections import ConfigDict
 
 from alignjax import optim
+from alignjax.build.annotations import is_read
+from alignjax.build.layouts import check_prompts
 from alignjax.step import Objective
 
 
@@ -29,6 +31,7 @@ def objectives(config: ConfigDict) -> dict[str, Objective]:
         f"taken of train.accumulate = {config.train.accumulate} parts.\n"
         "Set train.accumulate=1, on a larger mesh if it does not fit."
       )
+  check_prompts(config, is_read(found, "prompt"))
   return found
 
 

@@ -35,6 +35,35 @@ class Apart(Sequence[Row]):
     return self._rows.origin(index)
 
 
+class Prompted(Sequence[Row]):
+  """Rows whose prompt is trained too, once, but for its first token.
+
+  Its tokens belong to no completion: field "prompt" [tokens] is 1 for them, and
+  they are in `counts`.
+
+  prompts: int [rows], tokens of the prompt that each row begins with.
+  """
+
+  def __init__(self, rows: Table, prompts: np.ndarray):
+    self._rows, self._prompts = rows, prompts
+    self.lengths, self.reach = rows.lengths, rows.reach
+    self.completions = rows.completions
+    self.counts = rows.counts + np.maximum(prompts - 1, 0)
+
+  def __len__(self) -> int:
+    return len(self._rows)
+
+  def __getitem__(self, index: int) -> Row:
+    row = self._rows[index]
+    prompt = np.zeros(len(row.tokens), np.float32)
+    prompt[1 : self._prompts[index]] = 1
+    return row._replace(fields={**row.fields, "prompt": prompt})
+
+  def origin(self, index: int) -> str:
+    """Where a row came from."""
+    return self._rows.origin(index)
+
+
 def unfolded(row: Row) -> Row:
   """A prompt and its completions as documents without parents."""
   if row.parents is None:

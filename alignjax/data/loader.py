@@ -13,7 +13,7 @@ from alignjax.types import Batch, Row
 class Table(Protocol):
   """Rows that know their sizes before they are made.
 
-  lengths, counts: int [rows], tokens and trained tokens of each.
+  lengths, counts: int [rows], tokens and `trained` tokens of each.
   completions: int [rows], those that are compared or judged; 0 for other rows.
   reach: int [rows], tokens of the longest sequence a row holds.
   """
@@ -86,7 +86,8 @@ def collate(
       parent[b, :n] = row.parents
       _continue(row, first, at, positions[b], where[b])
     if S:
-      ends[b, ids[b, :t] - 1] = at  # the last of each stays
+      own = ids[b, :t] > 0
+      ends[b, ids[b, :t][own] - 1] = at[own]  # the last of each stays
     for name, of in fields if n else ():
       values = row.fields[name]
       values = values[at] if of == "tokens" else values
@@ -118,8 +119,14 @@ def _continue(
 
 
 def trained(row: Row) -> np.ndarray:
-  """Indices of the trained tokens; the first token is never predicted."""
-  return np.flatnonzero(row.completions[1:]) + 1
+  """Indices of the trained tokens; the first token is never predicted.
+
+  Those of completions, and of a prompt where a field "prompt" is 1.
+  """
+  listed = row.completions > 0
+  if "prompt" in row.fields:
+    listed = listed | (row.fields["prompt"] > 0)
+  return np.flatnonzero(listed[1:]) + 1
 
 
 def shape_of(tables: Sequence[Table], multiple: int = 8) -> Shape:

@@ -44,7 +44,8 @@ def with_prompt(stats: Stats, batch: Batch, *, beta: float) -> Terms:
   """`loss`, its first term over prompt and chosen completion.
 
   As the authors train. The batch lists the tokens of the prompts among its
-  predicted ones, with completion 0, and its field "prompt" [B, T] is 1 there.
+  predicted ones, with completion 0, and its field "prompt" [B, T] is 1 there
+  (data.train_on = "all").
   """
   asked = per.field(batch, "prompt") > 0
   return _terms(stats, batch, beta, asked | chosen_tokens(batch.completions))
@@ -58,12 +59,10 @@ def _terms(
   pairs = pairs_of(batch)
   found = expected(odds_ratio, *sides(logp), pairs.label.astype(logp.dtype))
   odds = term(found, pairs.present, pairs.weights)
-  # A prompt's tokens carry no weight: they count 1.
-  weights = jnp.where(batch.completions > 0, batch.weights, 1.0)
   chosen, rejected = sides(log_odds(logp))
   return Terms(
     loss={
-      "nll": term(-stats["logp"], imitated, weights),
+      "nll": term(-stats["logp"], imitated, batch.weights),
       "odds_ratio": Term(beta * odds.sum, odds.weight),
     },
     metrics={
