@@ -112,11 +112,12 @@ def test_another_completion_is_set_under_a_prompt_by_hand():
   assert found.documents.tolist() == [1, 1, 2, 2, 2, 3]
   assert found.parents.tolist() == [0, 0, 1, 1, 1, 1]
   assert found.completions.tolist() == [0, 0, 1, 1, 1, 2]
-  assert found.weights.tolist() == [2] * 6 and found.origin == "a:1"
+  assert found.weights.tolist() == [2] * 5 + [0] and found.origin == "a:1"
   assert found.fields["label"].tolist() == [1, 0]
   assert found.fields["kl"].tolist() == [0, 1]
   cut = Mismatched(rows, 0, 3)[1]
   assert cut.tokens.tolist() == [3, 4, 7, 8]
+  assert cut.weights.tolist() == [1, 1, 0, 0]  # none of its own: 1 each
   with pytest.raises(ValueError, match="a:1: the only row"):
     Mismatched(Rows.of([rows[0]]), 0, 5)
   assert len(Mismatched(Rows.of([]), 0, 5)) == 0

@@ -91,7 +91,7 @@ class Mismatched(Sequence[Row]):
   Their log-ratios estimate KL(π ‖ ref) (Ethayarajh et al. 2024, section 4.1).
   Which row's it is, is a function of (seed, number of rows) and never its own;
   so no loss needs another row of the batch. Field "kl" is 1 for the second
-  completion, "label" is 0.
+  completion, "label" is 0, and so are its weights: nothing is to imitate it.
 
   max_length: of the prompt and the second completion together, in tokens; the
     completion is cut on the right to fit.
@@ -127,9 +127,9 @@ class Mismatched(Sequence[Row]):
     ids = np.where(other.completions[taken] > 0, 2, 0)
     documents = np.full(len(ids), 3)
     weights = row.weights
-    if weights is not None:
-      more = np.full(len(ids), weights[0], np.float32)
-      weights = np.concatenate([weights, more])
+    if weights is None:
+      weights = np.ones(len(row.tokens), np.float32)
+    weights = np.concatenate([weights, np.zeros(len(ids), np.float32)])
     label = row.fields["label"][:1]
     return Row(
       np.concatenate([row.tokens, other.tokens[taken]]),
