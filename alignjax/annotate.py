@@ -18,26 +18,27 @@ from alignjax.types import Batch
 
 def make_annotator(
   stats: Callable[..., Mapping[str, jax.Array]], needs: Sequence[str]
-) -> Callable[[dict, Batch], dict[str, Float[Array, "B T"]]]:
+) -> Callable[[dict, Batch], dict[str, Float[Array, "B T ..."]]]:
   """(params, batch) → statistics of its trained tokens; pure, to be jitted.
 
-  stats: as of `step`. needs: of `ops.readout`. What is found is float32, and 0
-    where nothing is trained.
+  stats: as of `step`. needs: of tokens. What is found is 0 where nothing is
+    trained.
   """
 
   def annotator(params, batch):
     found = stats(params, batch, tuple(needs))
-    real = batch.completions > 0
-    return {
-      name: jnp.where(real, found[name], 0.0).astype(jnp.float32)
-      for name in needs
-    }
+
+    def real(x):
+      mask = (batch.completions > 0).reshape(*x.shape[:2], *[1] * (x.ndim - 2))
+      return jnp.where(mask, x, 0)
+
+    return {name: real(found[name]) for name in needs}
 
   return annotator
 
 
 def with_fields(
-  batch: Batch, found: Mapping[str, Float[Array, "B T"]], source: str
+  batch: Batch, found: Mapping[str, Float[Array, "B T ..."]], source: str
 ) -> Batch:
   """The batch with fields `source/name`, such as "reference/logp"."""
   more = {f"{source}/{name}": x for name, x in found.items()}
@@ -70,7 +71,8 @@ def annotate(
 ) -> dict[str, Ragged]:
   """Numbers of all rows of all parts, in their order.
 
-  run: a step → what an annotator finds in that batch, whole on every host.
+  run: a step → what an annotator finds in that batch, [B, T] and whole on
+    every host; kept as float32.
   """
   counts = np.concatenate([t.counts for t in batches.parts.values()])
   found: dict[str, list[np.ndarray]] = {}
@@ -78,7 +80,7 @@ def annotate(
   def take(step, out):
     own = counts[step * batches.size : (step + 1) * batches.size]
     for name, x in out.items():
-      x = np.asarray(x)[: len(own)]
+      x = np.asarray(x, np.float32)[: len(own)]
       # Trained tokens come first in each row.
       real = np.arange(x.shape[1]) < own[:, None]
       found.setdefault(name, []).append(x[real])

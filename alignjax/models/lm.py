@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +14,7 @@ from alignjax.models.config import ModelConfig
 from alignjax.models.layers import Constrain
 from alignjax.models.lora import Lora
 from alignjax.models.transformer import REMAT, Transformer
+from alignjax.ops.divergence import jsd
 from alignjax.ops.noise import neftune as noise_of
 from alignjax.ops.readout import logits_of, readout
 from alignjax.types import Batch
@@ -27,6 +29,16 @@ def unconstrained(x: jax.Array, name: str) -> jax.Array:
   return x
 
 
+class Teacher(NamedTuple):
+  """What the statistic "jsd" is of: another model, `ops.divergence.jsd`'s β.
+
+  Its parameters stand beside the student's own, under "teacher".
+  """
+
+  lm: "LM"
+  beta: float
+
+
 @dataclass(frozen=True)
 class LM:
   """Functions of one decoder; parameters are always an argument.
@@ -39,6 +51,7 @@ class LM:
   constrain: (array, activation name) → array, from `sharding`.
   lora: the adapters of parameters that hold a subtree "lora"; parameters
     without it are the base alone.
+  teacher: whom the statistic "jsd" is of.
   """
 
   config: ModelConfig
@@ -47,6 +60,7 @@ class LM:
   chunk: int = 32
   constrain: Constrain = unconstrained
   lora: Lora | None = None
+  teacher: Teacher | None = None
 
   def __post_init__(self):
     if self.remat not in REMAT:
@@ -158,8 +172,11 @@ class LM:
   ) -> dict[str, Float[Array, "B ..."]]:
     """Statistics of a batch: one forward pass, for all losses.
 
-    Those of `ops.readout` are of trained tokens [B, T]; "score" is of
-    completions, [B, S], or [B, S, k] of k heads, to be masked by `batch.ends`.
+    Those of `ops.readout` are of trained tokens [B, T], and so is "jsd", whose
+    teacher has said its part in the field "teacher/hidden" [B, T, E]; "hidden"
+    is the last states [B, T, D] that a batch's targets are predicted from.
+    "score" is of completions, [B, S], or [B, S, k] of k heads, to be masked by
+    `batch.ends`.
 
     keys: one a row, of the noise on its embeddings; None: there is none.
     neftune: α of that noise (`ops.noise`).
@@ -174,10 +191,14 @@ class LM:
     out = {}
     if "score" in needs:
       out["score"] = self.scores(params, x, batch.ends)
-    of_tokens = [name for name in needs if name != "score"]
+    x = jnp.take_along_axis(x, batch.where[:, :, None], axis=1)
+    if "hidden" in needs:
+      out["hidden"] = x
+    if "jsd" in needs:
+      out["jsd"] = self.divergence(params, x, batch.fields["teacher/hidden"])
+    of_tokens = [n for n in needs if n not in ("score", "hidden", "jsd")]
     if not of_tokens:
       return out
-    x = jnp.take_along_axis(x, batch.where[:, :, None], axis=1)
     return out | readout(
       x,
       self.head(params),
@@ -185,6 +206,26 @@ class LM:
       needs=of_tokens,
       chunk=self.chunk,
       softcap=self.config.final_softcap,
+      constrain=self.constrain,
+    )
+
+  def divergence(
+    self,
+    params: Params,
+    hidden: Float[Array, "B T D"],
+    taught: Float[Array, "B T E"],
+  ) -> Float[Array, "B T"]:
+    """How far next-token distributions are from the teacher's, in nats."""
+    known = self.teacher.lm
+    return jsd(
+      hidden,
+      self.head(params),
+      taught,
+      known.head(params["teacher"]),
+      beta=self.teacher.beta,
+      chunk=self.chunk,
+      student_softcap=self.config.final_softcap,
+      teacher_softcap=known.config.final_softcap,
       constrain=self.constrain,
     )
 
