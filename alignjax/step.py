@@ -4,6 +4,9 @@
 statistics; each of their sums is divided by the weight of the whole batch,
 known from the masks before anything is differentiated. So k microbatches give
 the gradient of one batch, whatever the masks and the mesh.
+
+What other weights of the state say of a batch (a teacher, a reference that
+moves) `annotate` adds to it as fields, before the gradient.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,6 +23,8 @@ from alignjax.types import Batch, Term, Terms
 
 # params, batch, needs, a key a row → per-token statistics [B, T]
 Stats = Callable[..., Mapping[str, jax.Array]]
+# state, batch → the batch with more fields
+Annotate = Callable[["State", Batch], Batch]
 
 
 class Objective(NamedTuple):
@@ -35,6 +40,17 @@ class Objective(NamedTuple):
   first: Callable[[Mapping, Batch], dict[str, Term]] | None = None
 
 
+class Moving(NamedTuple):
+  """A reference that follows: ref ← α·θ + (1 − α)·ref after every N updates.
+
+  TR-DPO (Gorbatovski et al. 2024): 0 < α < 1 is its soft update, α = 1 its
+  hard one.
+  """
+
+  every: int
+  alpha: float
+
+
 class State(NamedTuple):
   """All that training changes, and the weights it only reads.
 
@@ -43,6 +59,7 @@ class State(NamedTuple):
   params: what is trained. frozen: takes part in the forward pass and is an
     argument of the step, never closed over, never differentiated.
   history: loss and gradient norm of the last updates, a ring.
+  reference: what `params` are compared with where that moves; {} elsewhere.
   """
 
   step: Int[Array, ""]
@@ -51,15 +68,41 @@ class State(NamedTuple):
   frozen: dict
   moments: optax.OptState
   history: Float[Array, "2 128"]
+  reference: dict
 
 
 def init(
-  params: dict, frozen: dict, optimizer: optax.GradientTransformation
+  params: dict,
+  frozen: dict,
+  optimizer: optax.GradientTransformation,
+  moving: Moving | None = None,
 ) -> State:
-  """The state before the first step."""
+  """The state before the first step; a reference that moves starts as θ."""
   zero = jnp.int32(0)
   history = jnp.zeros((2, spikes.WINDOW), jnp.float32)
-  return State(zero, zero, params, frozen, optimizer.init(params), history)
+  # Buffers of its own: those of `params` are donated.
+  reference = jax.tree.map(jnp.copy, params) if moving else {}
+  moments = optimizer.init(params)
+  return State(zero, zero, params, frozen, moments, history, reference)
+
+
+def as_it_is(state: State, batch: Batch) -> Batch:
+  """No more fields."""
+  del state
+  return batch
+
+
+def moved(state: State, moving: Moving | None) -> State:
+  """The state with the reference that its own updates call for."""
+  if moving is None:
+    return state
+
+  def one(new, old):
+    mixed = moving.alpha * new + (1 - moving.alpha) * old
+    return jnp.where(state.step % moving.every == 0, mixed, old)
+
+  reference = jax.tree.map(one, state.params, state.reference)
+  return state._replace(reference=reference)
 
 
 def needed(objectives: Mapping[str, Objective]) -> tuple[str, ...]:
@@ -149,6 +192,8 @@ def make_train_step(
   *,
   skip_spikes: bool = False,
   seed: int | None = None,
+  annotate: Annotate = as_it_is,
+  moving: Moving | None = None,
 ) -> Callable[[State, Batch], tuple[State, dict[str, jax.Array]]]:
   """(state, batch) → (state, metrics); pure, to be jitted by the caller.
 
@@ -157,6 +202,7 @@ def make_train_step(
   norm (above mean + 6σ of the last 128 updates) where `skip_spikes`.
   Metrics are float32 scalars; `tokens` counts the tokens that are not padding.
   seed: where given, `stats` gets a key a row, of (seed, batch, row).
+  annotate: of a microbatch at a time; nothing is differentiated in it.
   """
 
   def value(params, frozen, batch, keys, weights):
@@ -169,19 +215,21 @@ def make_train_step(
     return total, terms
 
   def gradient(state, batch):
-    weights = weights_of(objectives, batch)
+    known = annotate(state, batch)  # not run where its masks alone are read
+    weights = weights_of(objectives, known)
     grad = jax.grad(value, has_aux=True)
     keys = ()
     if seed is not None:
       key = jax.random.fold_in(jax.random.key(seed), state.data)
       keys = (jax.random.split(key, batch.tokens.shape[0]),)
     if accumulate == 1:
-      return grad(state.params, state.frozen, batch, keys, weights)
+      return grad(state.params, state.frozen, known, keys, weights)
 
     parts = microbatches((batch, keys), accumulate)
     whole = known_first(state, parts)
 
     def one(part, keys):
+      part = annotate(state, part)
       part = part._replace(fields=part.fields | whole)
       return grad(state.params, state.frozen, part, keys, weights)
 
@@ -197,6 +245,7 @@ def make_train_step(
       return {}
 
     def one(part, keys):
+      part = annotate(state, part)
       params = merge(state.params, state.frozen)
       found = stats(params, part, needed(objectives), *keys)
       return [first(found, part) for first in firsts]
@@ -222,6 +271,7 @@ def make_train_step(
       moments=moments,
       history=spikes.remember(values, *seen),
     )
+    made = moved(made, moving)
     after = jax.tree.map(lambda a, b: jnp.where(good, a, b), made, state)
     metrics |= {
       "grad_norm": norm,
@@ -236,12 +286,14 @@ def make_train_step(
 
 
 def make_eval_step(
-  stats: Stats, objectives: Mapping[str, Objective]
+  stats: Stats,
+  objectives: Mapping[str, Objective],
+  annotate: Annotate = as_it_is,
 ) -> Callable[[State, Batch], dict[str, Terms]]:
   """(state, batch) → the batch's summed terms; forward only."""
 
   def eval_step(state, batch):
     params = merge(state.params, state.frozen)
-    return terms_of(stats, objectives, params, batch)
+    return terms_of(stats, objectives, params, annotate(state, batch))
 
   return eval_step

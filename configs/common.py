@@ -4,13 +4,13 @@ from ml_collections import ConfigDict
 
 # Regex on the parameter path → mesh axes of its last dimensions.
 PARAMS = (
-  ("embed|head", ("tensor", "fsdp")),
+  ("(teacher/)?(embed|head)", ("tensor", "fsdp")),
   (".*/attention/query/kernel", ("fsdp", "tensor", None)),
   (".*/attention/(key|value)/kernel", ("fsdp", "tensor", None)),
   (".*/attention/out/kernel", ("tensor", None, "fsdp")),
   (".*/mlp/(gate|up)/kernel", ("fsdp", "tensor")),
   (".*/mlp/down/kernel", ("tensor", "fsdp")),
-  (".*(scale|bias)|positions", ()),
+  (".*(scale|bias)|(teacher/)?positions", ()),
 )
 
 ROWS = ("data", "fsdp")
@@ -72,7 +72,23 @@ def base() -> ConfigDict:
     )
   )
   # What losses compare with: "" = the weights the run starts from.
-  c.reference = ConfigDict(dict(path="", revision=""))
+  c.reference = ConfigDict(
+    dict(
+      path="",
+      revision="",
+      every=0,  # steps after which it moves (TR-DPO); 0 = never
+      alpha=0.6,  # what the weights of that step count in it
+    )
+  )
+  # Whom distillation imitates; as of `model`.
+  c.teacher = ConfigDict(
+    dict(
+      path="",
+      preset="",
+      revision="",
+      beta=0.5,  # 0 = KL(teacher ‖ student) … 1 = KL(student ‖ teacher)
+    )
+  )
   # Adapters; rank 0 = none. `lora` below sets them and what goes with them.
   c.lora = ConfigDict(dict(rank=0, alpha=32.0, targets=(), root=False))
   c.optim = ConfigDict(

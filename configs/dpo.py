@@ -11,14 +11,16 @@ and kept beside the run.
 Expected: `rewards/accuracies` rises from 0 above 0.5 within an epoch, and
 `rewards/margins` with it.
 Words after the colon: `tiny` (under a minute on a CPU, from scratch), `lora`
-(adapters alone are trained; the base is the reference).
+(adapters alone are trained; the base is the reference), `moving` (every 512
+steps, 8 if tiny, the reference takes 0.6 of the policy's weights, all of its
+adapters': TR-DPO, Gorbatovski et al. 2024; `rewards/margins` drop there).
 """
 
 from configs import common
 
 
 def get_config(arg=""):
-  given = common.words(arg, ("tiny", "lora"))
+  given = common.words(arg, ("tiny", "lora", "moving"))
   c = common.base()
   c.loss = dict(
     main=dict(
@@ -33,6 +35,9 @@ def get_config(arg=""):
   )
   c.data.rows = "pairs"
   c.optim.lr = 5e-6
+  if "moving" in given:
+    c.reference.every = 8 if "tiny" in given else 512
+    c.reference.alpha = 1.0 if "lora" in given else 0.6
   if "tiny" in given:
     common.tiny(c)
   if "lora" in given:

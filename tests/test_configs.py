@@ -25,20 +25,23 @@ def test_there_are_configs():
   assert {"sft", "quickstart"} <= set(NAMES)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_config_takes_a_step(name, tmp_path):
-  config = get(name, "tiny")
+@pytest.mark.parametrize(
+  "name, words", [*((name, "tiny") for name in NAMES), ("dpo", "tiny,moving")]
+)
+def test_a_config_takes_a_step(name, words, tmp_path):
+  config = get(name, words)
   config.mesh = (1, 1, 1)
   place = build.placement(config)
   model = build.model(config, place)
   data = build.data(config, model.tokenizer, model.lm.config, place)
   objectives = build.objectives(config)
-  run = Run(config, place, model.lm, objectives)
-  if build.reads_reference(objectives):
-    data = build.with_reference(
-      data, config, place, model.lm, model.params, tmp_path
-    )
-  state = run.init(*optim.split(model.params, config.optim.frozen))
+  lm = build.taught(model.lm, config, place, model.tokenizer, objectives)
+  run = Run(config, place, lm, objectives)
+  if run.moving is None and build.reads_reference(objectives):
+    data = build.with_reference(data, config, place, lm, model.params, tmp_path)
+  trained, frozen = optim.split(model.params, config.optim.frozen)
+  frozen |= build.teacher_weights(lm, config, place, data)
+  state = run.init(trained, frozen)
   prompts = build.prompts(config, model.tokenizer, data.template)
   assert bool(prompts) == bool(config.sample.count)
   state, metrics = run.train_step(state, run.put(data.train, 0))

@@ -27,16 +27,16 @@ sample.prompts sample.temperature
 sharding.activations.hidden sharding.activations.key
 sharding.activations.logits sharding.activations.mlp
 sharding.activations.query sharding.activations.table
-sharding.activations.value sharding.params train.accumulate train.eval_every
-train.nonfinite
+sharding.activations.value sharding.params teacher.path teacher.preset
+teacher.revision train.accumulate train.eval_every train.nonfinite
 """
 HELD = """
 data.layout data.max_length data.packing data.ranked data.rows data.too_long
 data.train_on lora.alpha lora.rank lora.root lora.targets model.dtype
 optim.adamw.b1 optim.adamw.b2 optim.adamw.eps optim.clip optim.end
 optim.frozen optim.lr optim.lr_factors optim.name optim.no_decay
-optim.schedule optim.warmup optim.weight_decay seed train.batch train.neftune
-train.spike train.steps
+optim.schedule optim.warmup optim.weight_decay reference.alpha reference.every
+seed teacher.beta train.batch train.neftune train.spike train.steps
 """
 DATA = {"data.train": "1a", "tokenizer": "2b", "template": "3c"}
 
@@ -84,6 +84,27 @@ def test_options_of_another_optimizer_do_not_count():
   for config, value in ((one, 1), (other, 2)):
     config.optim.adamw_long = ConfigDict(dict(b1=value))
   assert not refused(made(one), made(other))
+
+
+def test_a_teacher_is_no_part_of_the_model():
+  """Older weights may be taught by another; a run goes on with its own."""
+  one, two = ({"w": np.float32([i])} for i in (1, 2))
+  plain, taught, other = (
+    made(frozen={"embed": one["w"], **more})
+    for more in ({}, {"teacher": one}, {"teacher": two})
+  )
+  assert "teacher = " in refused(taught, other)
+  assert "teacher = None" in refused(plain, taught)
+  assert not refused(plain, taught, start.WEIGHTS)
+  assert "frozen" in refused(taught, made(frozen={"teacher": one}))
+
+
+def test_a_reference_moves_on_as_it_did():
+  still, moving = made(), made(base(reference__every=8))
+  for names in (None, start.DATA):
+    text = refused(still, moving, names)
+    assert "reference.every = 0; the config says 8" in text
+  assert not refused(still, moving, start.WEIGHTS)
 
 
 def test_a_constant_schedule_may_be_prolonged():

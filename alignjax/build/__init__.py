@@ -1,7 +1,7 @@
 """Config → objects: the only reader of config fields."""
 
 from alignjax.build.annotations import is_read as reads_reference
-from alignjax.build.annotations import with_reference
+from alignjax.build.annotations import moving, per_batch, with_reference
 from alignjax.build.models import (
   Model,
   checkpoints,
@@ -14,8 +14,10 @@ from alignjax.build.models import (
 )
 from alignjax.build.record import record
 from alignjax.build.rows import Data, Prompt, check_vocabulary, data, prompts
+from alignjax.build.teachers import taught, teacher_weights
 from alignjax.build.training import (
   check_counts,
+  check_labels,
   guard,
   noise,
   objective,
@@ -30,21 +32,26 @@ __all__ = [
   "Prompt",
   "check_vocabulary",
   "check_counts",
+  "check_labels",
   "checkpoints",
   "data",
   "generator",
   "guard",
   "model",
+  "moving",
   "noise",
   "objective",
   "objectives",
   "optimizer",
   "outline",
+  "per_batch",
   "placement",
   "prompts",
   "reads_reference",
   "record",
   "schedule",
+  "taught",
+  "teacher_weights",
   "trained",
   "weights",
   "with_reference",

@@ -1,4 +1,7 @@
-"""Reference log-probabilities of a config's rows: made once, kept in a file.
+"""What a config's frozen weights say of rows.
+
+Reference log-probabilities are made once and kept in a file; a reference that
+moves, and a teacher, are asked batch by batch.
 
 A file says what it was made from; where that differs it is refused, and never
 made anew in silence: what it holds is what a run was trained on.
@@ -20,7 +23,7 @@ from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
 from alignjax import pretrained, sharding
-from alignjax.annotate import Ragged, annotate, make_annotator
+from alignjax.annotate import Ragged, annotate, make_annotator, with_fields
 from alignjax.build import tokens
 from alignjax.build.layouts import kind, lying
 from alignjax.build.record import checksum
@@ -28,7 +31,8 @@ from alignjax.build.rows import Data, annotated, check_vocabulary
 from alignjax.checkpoint.hosts import Meeting, draw_name
 from alignjax.data.loader import InOrder, shape_of
 from alignjax.models.lm import LM
-from alignjax.step import Objective, needed
+from alignjax.optim import merge
+from alignjax.step import Annotate, Moving, Objective, as_it_is, needed
 from alignjax.types import Batch
 
 FIELD = "reference/logp"
@@ -63,6 +67,64 @@ def is_read(objectives: Mapping[str, Objective], field: str = FIELD) -> bool:
   for objective in objectives.values():
     jax.eval_shape(partial(run, objective))
   return fields.read
+
+
+def moving(
+  config: ConfigDict, objectives: Mapping[str, Objective]
+) -> Moving | None:
+  """How the reference moves; None where it stays.
+
+  Raises ValueError for what has no meaning, or no effect.
+  """
+  r = config.reference
+  if r.every < 0 or not 0 < r.alpha <= 1:
+    raise ValueError(
+      f"reference.every = {r.every}, reference.alpha = {r.alpha}; every is a "
+      "number of steps\n(0: the reference stays), alpha in (0, 1] what the new "
+      "weights count."
+    )
+  if not r.every:
+    return None
+  if r.path:
+    raise ValueError(
+      f"reference.path = {r.path!r} with reference.every = {r.every}: a "
+      "reference that moves\nstarts as the model. Leave out one of them."
+    )
+  if not is_read(objectives):
+    raise ValueError(
+      f"reference.every = {r.every}, and no loss reads the reference.\n"
+      "Set reference.every=0."
+    )
+  if config.lora.rank and r.alpha != 1:
+    raise ValueError(
+      f"reference.alpha = {r.alpha} with adapters: the product of mean factors "
+      "is not the\nmean of products A·B. Set reference.alpha=1, or lora.rank=0."
+    )
+  return Moving(int(r.every), float(r.alpha))
+
+
+def per_batch(lm: LM, moves: bool) -> Annotate:
+  """What is asked batch by batch: (state, batch) → the batch with fields.
+
+  "reference/logp" [B, T] of a reference that moves, "teacher/hidden" [B, T, E]
+  of a teacher.
+  """
+  found = []
+  if moves:
+    refer = make_annotator(lm.stats, ("logp",))
+    found.append(
+      ("reference", refer, lambda state: merge(state.reference, state.frozen))
+    )
+  if lm.teacher is not None:
+    teach = make_annotator(lm.teacher.lm.stats, ("hidden",))
+    found.append(("teacher", teach, lambda state: state.frozen["teacher"]))
+
+  def annotated(state, batch):
+    for source, ask, weights in found:
+      batch = with_fields(batch, ask(weights(state), batch), source)
+    return batch
+
+  return annotated if found else as_it_is
 
 
 def with_reference(

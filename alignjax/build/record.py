@@ -27,7 +27,11 @@ FREE = (
   "model.remat",
   "model.chunk",
   "model.scores",
-  "reference.",
+  "reference.path",
+  "reference.revision",
+  "teacher.path",
+  "teacher.preset",
+  "teacher.revision",
   "data.train.",
   "data.eval.",
   "data.template",
@@ -46,7 +50,8 @@ def record(
 ) -> dict[str, object]:
   """Name → plain value: model, config values, frozen weights, data.
 
-  frozen: the weights that are not trained, compared by their bits.
+  frozen: the weights that are not trained, compared by their bits; the model's
+    own, and apart from them a teacher's.
   data: name → digest, of `build.data`.
   """
   shape = hashlib.sha256(repr(dataclasses.asdict(model)).encode()).hexdigest()
@@ -65,8 +70,11 @@ def record(
     if key == "train.spike":  # whether it stops or skips changes no number
       value = "off" if value == "off" else "skip or stop"
     found[key] = value
+  own = {k: x for k, x in frozen.items() if k != "teacher"}
+  if "teacher" in frozen:
+    found["teacher"] = checksum(frozen["teacher"])
   # Last: where a value differs, it is the cause, and the data follow.
-  return found | {"frozen": checksum(frozen), **data}
+  return found | {"frozen": checksum(own), **data}
 
 
 def flat(config: ConfigDict, prefix: str = "") -> dict:

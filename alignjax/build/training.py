@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 from alignjax import optim
 from alignjax.build.annotations import is_read
 from alignjax.build.layouts import check_prompts
+from alignjax.build.tables import Tables
 from alignjax.step import Objective
 
 
@@ -33,6 +34,29 @@ def objectives(config: ConfigDict) -> dict[str, Objective]:
       )
   check_prompts(config, is_read(found, "prompt"))
   return found
+
+
+def check_labels(objectives: Mapping[str, Objective], found: Tables) -> None:
+  """Raises ValueError where pairs have labels or weights that a loss of all
+  pairs alike would pass over."""
+  alike = (k for k, o in objectives.items() if not _reads_labels(o))
+  loss = next(alike, None)
+  if loss is None:
+    return
+  for rows in (*found.train.values(), *found.held.values()):
+    for row in rows:
+      said = {"label": row.fields.get("label"), "weight": row.weights}
+      for name, values in said.items():
+        if values is not None and values[0] != 1:
+          raise ValueError(
+            f"{row.origin}: {name} = {values[0]:g}; loss.{loss} sorts the "
+            f"pairs of a batch and counts all alike.\nLeave {name} out of the "
+            "rows, or use a loss that reads it: dpo."
+          )
+
+
+def _reads_labels(objective: Objective) -> bool:
+  return getattr(objective.loss.func, "reads_labels", True)
 
 
 def objective(label: str, options: Mapping) -> Objective:

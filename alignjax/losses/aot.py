@@ -2,7 +2,8 @@
 
 These couple the rows of a batch: the loss of a batch is not the sum of those
 of its parts, so gradients cannot be accumulated over microbatches. Sorting
-breaks the pairs up, so neither labels nor weights of pairs are read.
+breaks the pairs up, so neither labels nor weights of pairs are read, and rows
+that have some are refused.
 """
 
 from collections.abc import Mapping
@@ -77,8 +78,8 @@ def aot_unpaired(
   )
 
 
-aot.couples_rows = True
-aot_unpaired.couples_rows = True
+for _one in (aot, aot_unpaired):
+  _one.couples_rows, _one.reads_labels = True, False
 
 
 def _terms(name, delta, logp, ratio, stats, batch, beta, e):

@@ -46,6 +46,7 @@ def train(
   place = build.placement(config)
   objectives = build.objectives(config)
   lm, tokenizer = build.outline(config, place)
+  lm = build.taught(lm, config, place, tokenizer, objectives)
   run = Run(config, place, lm, objectives)
   said = []  # until there is a log
   checkpoints = build.checkpoints(config, workdir, said.append)
@@ -59,13 +60,16 @@ def train(
         cache=workdir / "data",
         progress=progress if jax.process_index() == 0 else None,
       )
+    build.check_labels(objectives, data.tables)
     params = build.weights(config, place, lm)
-    if build.reads_reference(objectives):
+    if run.moving is None and build.reads_reference(objectives):
       folder = workdir / "data" / "reference"
       data = build.with_reference(data, config, place, lm, params, folder)
+    trained, frozen = optim.split(params, config.optim.frozen)
+    frozen |= build.teacher_weights(lm, config, place, data)
     # The state is the only holder of the weights from here on.
-    state = run.init(*optim.split(params, config.optim.frozen))
-    del params
+    state = run.init(trained, frozen)
+    del params, trained, frozen
 
     record = build.record(config, lm.config, state.frozen, data.identity)
     record["resume"] = resume

@@ -16,13 +16,14 @@ class Run:
     self.config, self.place = config, place
     self.lm, self.objectives = lm, objectives
     self.schedule = build.schedule(config)
+    self.moving = build.moving(config, objectives)
     trained, frozen = optim.split(lm.shapes(), config.optim.frozen)
     self.optimizer = build.optimizer(config, trained)
-    shapes = jax.eval_shape(
-      partial(step.init, optimizer=self.optimizer), trained, frozen
-    )
-    self.shardings = place.like(shapes, lm.shapes())
+    taught = {"teacher": lm.teacher.lm.shapes()} if lm.teacher else {}
+    shapes = jax.eval_shape(self._state, trained, frozen | taught)
+    self.shardings = place.like(shapes, lm.shapes() | taught)
     noise, guard = build.noise(config), build.guard(config)
+    annotate = build.per_batch(lm, self.moving is not None)
     train_step = step.make_train_step(
       partial(self.lm.stats, neftune=noise),
       objectives,
@@ -31,6 +32,8 @@ class Run:
       config.train.accumulate,
       skip_spikes=guard["spike"] != "off",
       seed=config.seed if noise else None,
+      annotate=annotate,
+      moving=self.moving,
     )
     self.train_step = jax.jit(
       train_step,
@@ -39,16 +42,20 @@ class Run:
       donate_argnums=0,
     )
     self.eval_step = jax.jit(
-      step.make_eval_step(self.lm.stats, objectives),
+      step.make_eval_step(self.lm.stats, objectives, annotate),
       in_shardings=(self.shardings, place.rows),
       out_shardings=place.replicated,
     )
 
   def init(self, params, frozen) -> step.State:
-    make = partial(step.init, optimizer=self.optimizer)
-    return jax.jit(make, out_shardings=self.shardings, donate_argnums=(0, 1))(
-      params, frozen
+    """The state before the first step; the arguments are donated."""
+    make = jax.jit(
+      self._state, out_shardings=self.shardings, donate_argnums=(0, 1)
     )
+    return make(params, frozen)
+
+  def _state(self, params, frozen) -> step.State:
+    return step.init(params, frozen, self.optimizer, self.moving)
 
   def put(self, batches, step: int):
     """A batch of a loader onto the mesh: each host makes its own rows."""

@@ -54,9 +54,9 @@ def begin(
   state: of a run from its beginning. record: what a checkpoint must agree with.
   resume: "" refuses whatever differs. "fresh-optimizer" keeps parameters, step
     and data position and makes new moments; optimizer, schedule and loss may
-    differ. "weights-only" keeps the parameters alone and begins at step 0; the
-    older run's checkpoints and logs are moved aside, to names with `before-1`,
-    `before-2` and so on.
+    differ. "weights-only" keeps the parameters alone and begins at step 0, with
+    the reference of the config; the older run's checkpoints and logs are moved
+    aside, to names with `before-1`, `before-2` and so on.
     Once the run has a checkpoint made under the same mode, it just goes on.
 
   Raises ValueError naming what differs; FileNotFoundError where `resume` finds
