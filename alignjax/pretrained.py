@@ -22,6 +22,7 @@ from alignjax.models.weights import (
   load_safetensors,
   save_safetensors,
 )
+from alignjax.sharding import path_name
 
 TOKENIZER = (
   "tokenizer*.json",
@@ -82,15 +83,16 @@ def _adapted(
   """A model with adapters merged into its kernels, and their heads on it."""
   found = load_adapter(folder, config)
   params = merge(params | {"lora": found.weights}, found.lora)
-  if found.score_head is None:
-    return config, params
-  config = _scored(config, len(found.score_head))
-  head = found.score_head.astype(params["embed"].dtype)
-  where = None if place is None else place("score_head", head.shape)
-  params["score_head"] = jax.device_put(head, where)
-  if not config.own_head:
-    params.pop("head", None)
-  return config, params
+  if found.score_head is not None:
+    config = _scored(config, len(found.score_head))
+    params["score_head"] = found.score_head.astype(params["embed"].dtype)
+    if not config.own_head:
+      params.pop("head", None)
+
+  def put(path, x):
+    return jax.device_put(x, place and place(path_name(path), x.shape))
+
+  return config, jax.tree_util.tree_map_with_path(put, params)
 
 
 def _scored(config: ModelConfig, heads: int) -> ModelConfig:

@@ -14,6 +14,7 @@ from alignjax.data.tokenizer import byte_tokenizer
 from alignjax.models import lora
 from alignjax.models.lm import LM
 from alignjax.models.presets import preset
+from alignjax.sharding import Placement, make_mesh
 from configs import reward
 
 
@@ -70,6 +71,17 @@ def test_an_adapter_alone_is_exported(run, tmp_path, capsys):
   merged = lora.merge(params, lm.lora)
   np.testing.assert_array_equal(whole["score_head"], params["score_head"])
   jax.tree.map(np.testing.assert_array_equal, whole["layers"], merged["layers"])
+  # On a mesh too, where each parameter lies by its rule.
+  rules = reward.get_config().sharding.params
+  place = Placement(make_mesh((2, 2, 1)), rules, {})
+  _, laid, _ = pretrained.load(folder / "base", adapter=out, place=place.param)
+  same = jax.tree.map(lambda x, s: x.sharding == s, laid, place.tree(laid))
+  assert jax.tree.all(same)
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-7),
+    laid,
+    whole,
+  )
   # And so it is, written as one folder.
   one = str(tmp_path / "whole")
   argv = ["export", "--model", str(folder / "base"), "--adapter", str(out)]
