@@ -2,7 +2,8 @@
 
 `score` is [B, S], or [B, S, k] of an ensemble of k heads, each of which has a
 loss of its own; losses and metrics are means over the heads (accuracy and
-margins are those of the mean score).
+margins are those of the mean score). The least and the greatest score are no
+sums over a batch: `alignjax score` tells them.
 """
 
 from collections.abc import Mapping
