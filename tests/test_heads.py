@@ -156,6 +156,9 @@ def test_calibrated_by_hand():
   found = heads.calibrated(scores, (3.0, 1.0), (2.0, 0.5))
   np.testing.assert_array_equal(found, [[[1, 0], [0, 2]]])
   assert heads.calibrated(scores, (), ()) is scores
+  hidden, head = jnp.float32([[[5, 1], [3, 2]]]), jnp.float32([[2, 0]])
+  found = heads.score(hidden, head, (4.0,), (3.0,))
+  np.testing.assert_allclose(found, [[2, 2 / 3]], rtol=1e-6)
 
 
 def test_a_calibration_goes_there_and_back():

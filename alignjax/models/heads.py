@@ -32,11 +32,18 @@ def at_ends(
 
 
 def score(
-  hidden: Float[Array, "B S D"], head: Float[Array, "k D"]
+  hidden: Float[Array, "B S D"],
+  head: Float[Array, "k D"],
+  mean: Sequence[float] = (),
+  std: Sequence[float] = (),
 ) -> Float[Array, "B S ..."]:
-  """Scores [B, S] of one head, [B, S, k] of several; at least float32."""
+  """Scores [B, S] of one head, [B, S, k] of several; at least float32.
+
+  mean, std: of `calibrated`.
+  """
   hidden, head = at_least_float32(hidden), at_least_float32(head)
   out = jnp.einsum("bsd,kd->bsk", hidden, head)
+  out = calibrated(out, mean, std)
   return out[..., 0] if head.shape[0] == 1 else out
 
 
