@@ -97,7 +97,7 @@ def _adapted(
 
 def _scored(config: ModelConfig, heads: int) -> ModelConfig:
   """With other scalar heads, whose calibration is not known."""
-  return config.replace(scores=heads, score_mean=(), score_std=())
+  return config.uncalibrated().replace(scores=heads)
 
 
 def outline(

@@ -84,7 +84,9 @@ def test_rewards_and_the_whole():
     1.0,
     6.0,
   )
-  whole = measures.agreement(MARGIN, LABEL, CHOSEN, REJECTED)
+  whole = measures.agreement(2 * MARGIN, LABEL, CHOSEN, REJECTED, unit=0.5)
   assert whole.pairs == 4 and whole.accuracy == (2, 4)
-  np.testing.assert_allclose(whole.margin, LOG9 / 4)
+  np.testing.assert_allclose(whole.margin, LOG9 / 2)
+  np.testing.assert_allclose(whole.ece, 0.6 / 4)
+  assert whole.log_loss == measures.log_loss(MARGIN, LABEL)
   assert whole.longer == (2, 4) and len(whole.by_length) == 3

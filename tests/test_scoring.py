@@ -91,7 +91,7 @@ def test_rows_keep_their_order_and_say_why_they_are_not_scored(scored):
 
 
 def test_the_report_counts_them(scored):
-  found = report(scored.rows)
+  found = report(scored)
   assert (found.rows, found.completions) == (5, 8)
   assert found.unscored == {"too long": 1} and ":4: too long" in found.first
   agreement = found.agreement
@@ -105,11 +105,12 @@ def test_the_report_counts_them(scored):
 
 def test_one_completion_a_row(folder):
   source = Source(str(folder / "plain.jsonl"))
-  found = score([str(folder / "one")], source, OPTIONS).rows
+  whole = score([str(folder / "one")], source, OPTIONS)
+  found = whole.rows
   assert [row.asked.kind for row in found] == ["completion"] * 4
   assert [row.asked.origin[-1] for row in found] == list("1234")
   assert found[1].scores == found[3].scores != found[2].scores
-  assert report(found).agreement is None
+  assert report(whole).agreement is None
 
 
 def test_batches_and_devices_change_no_score(folder):
@@ -201,6 +202,20 @@ def test_a_calibrated_model_scores_its_reference_0_and_1(
   lm, params, _ = pretrained.load(model)
   pretrained.export(tmp_path / "copy", lm, params, None)
   assert pretrained.outline(tmp_path / "copy")[0].score_std == again.std
+
+
+def test_a_calibration_leaves_probabilities_alone(tmp_path, folder):
+  """σ of margins in the units the model was trained in."""
+  lm, params, tokenizer = pretrained.load(folder / "one")
+  pretrained.export(tmp_path, lm, params, tokenizer)
+  source = Source(str(folder / "pairs.jsonl"))
+  before, after = (
+    report(score([str(tmp_path)], source, OPTIONS, calibrate=c)).agreement
+    for c in (False, True)
+  )
+  np.testing.assert_allclose(after.log_loss, before.log_loss, rtol=1e-5)
+  np.testing.assert_allclose(after.ece, before.ece, rtol=1e-5)
+  assert abs(after.margin / before.margin - 1) > 0.1
 
 
 def test_moments_by_hand():

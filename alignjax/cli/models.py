@@ -101,7 +101,7 @@ def score(argv: list[str]) -> None:
     penalty=a.penalty,
     calibrate=a.calibrate,
   )
-  told = report(found.rows)
+  told = report(found)
   if jax.process_index() != 0:
     return
   if a.out:

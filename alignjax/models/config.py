@@ -144,6 +144,10 @@ class ModelConfig:
     """Whether the output head is a parameter."""
     return not self.tied and not self.scores
 
+  def uncalibrated(self) -> "ModelConfig":
+    """Its scores as the heads say them."""
+    return self.replace(score_mean=(), score_std=())
+
   @property
   def period(self) -> int:
     """Length of the shortest layer pattern that repeats."""

@@ -1,7 +1,7 @@
 """Scores of mean 0 and standard deviation 1 on reference completions.
 
-What a policy is rewarded with should not depend on where a reward model
-happens to have its zero (Stiennon et al. 2020, section 3.4 normalise so). Mean
+What a policy is rewarded with should not depend on where a reward model happens
+to have its zero and how steep it is (Ziegler et al. 2019 normalise so). Mean
 and deviation are kept in the model's own folder, in `config.json`.
 """
 

@@ -54,15 +54,24 @@ def rewards(scores: Float[np.ndarray, "n"]) -> Rewards:
 
 
 def agreement(
-  margin: Pairs, label: Pairs, chosen: Lengths, rejected: Lengths
+  margin: Pairs,
+  label: Pairs,
+  chosen: Lengths,
+  rejected: Lengths,
+  *,
+  unit: float,
 ) -> Agreement:
-  """All of it; lengths of completions are in tokens."""
+  """All of it; lengths of completions are in tokens.
+
+  unit: log-odds to a margin of 1, in which `log_loss` and `ece` are taken: 1
+    as Bradley and Terry have it, the deviation a calibration has divided by.
+  """
   return Agreement(
     pairs=len(margin),
     accuracy=accuracy(margin, label),
     margin=float(margin.mean()),
-    ece=calibration_error(margin, label),
-    log_loss=log_loss(margin, label),
+    ece=calibration_error(margin * unit, label),
+    log_loss=log_loss(margin * unit, label),
     by_length=by_length(margin, label, chosen, rejected),
     longer=longer(label, chosen, rejected),
   )
@@ -116,10 +125,10 @@ def log_loss(margin: Pairs, label: Pairs) -> float:
 def calibration_error(margin: Pairs, label: Pairs) -> float:
   """Expected calibration error: Σ n_b/n · |accuracy_b − confidence_b|.
 
-  Guo et al. 2017 (https://arxiv.org/abs/1706.04599), equations 2, 3 and 5. The
-  confidence is σ(|margin|), that of the side with the higher score, in `BINS`
-  bins of equal width from 1/2, the least there is of two, to 1; accuracy is how
-  often that side is the preferred one: p or 1 − p of each pair, 1/2 of a tie.
+  Guo et al. 2017 (https://arxiv.org/abs/1706.04599), section 2. The confidence
+  is σ(|margin|), that of the side with the higher score, in `BINS` bins of
+  equal width from 1/2, the least there is of two, to 1; accuracy is how often
+  that side is the preferred one: p or 1 − p of each pair, 1/2 of a tie.
   """
   confidence = 1 / (1 + np.exp(-np.abs(margin.astype(np.float64))))
   outcome = np.where(margin > 0, label, 1 - label)

@@ -1,7 +1,7 @@
 """Scores of a file in numbers: what was scored, and how well pairs are told."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +16,7 @@ from alignjax.scoring.measures import (
   agreement,
   rewards,
 )
-from alignjax.scoring.run import Scored
+from alignjax.scoring.run import Scores
 
 
 class Report(NamedTuple):
@@ -34,19 +34,20 @@ class Report(NamedTuple):
   agreement: Agreement | None
 
 
-def report(rows: Sequence[Scored]) -> Report:
+def report(found: Scores) -> Report:
   """The report on rows of which at least one is scored."""
+  rows = found.rows
   left = [row.asked for row in rows if row.scores is None]
   scores = [row.scores for row in rows if row.scores is not None]
   pairs = [
     row for row in rows if row.scores is not None and row.asked.kind == "pair"
   ]
-  found = None
+  told = None
   if pairs:
     chosen, rejected = np.array([row.scores for row in pairs]).T
     lengths = np.array([row.asked.lengths for row in pairs]).T
     label = np.array([row.asked.label for row in pairs])
-    found = agreement(chosen - rejected, label, *lengths)
+    told = agreement(chosen - rejected, label, *lengths, unit=found.unit)
   every = np.concatenate(scores)
   return Report(
     rows=len(rows),
@@ -54,7 +55,7 @@ def report(rows: Sequence[Scored]) -> Report:
     unscored=dict(Counter(a.reason.split(":")[0] for a in left).most_common()),
     first=f"{left[0].origin}: {left[0].reason}" if left else "",
     rewards=rewards(every),
-    agreement=found,
+    agreement=told,
   )
 
 

@@ -53,11 +53,14 @@ class Scores(NamedTuple):
   """All rows of a source, in its order.
 
   mean, std: what a model was calibrated to just now, () where it was not.
+  unit: of a score, in log-odds of being preferred: the deviation by which a
+    calibrated head's are divided; 1 of an ensemble, whatever it mixes.
   """
 
   rows: list[Scored]
   mean: tuple[float, ...]
   std: tuple[float, ...]
+  unit: float
 
 
 def score(
@@ -121,7 +124,8 @@ def score(
     mean, std = config.score_mean, config.score_std
     if calibrate:
       mean, std = calibration.moments(raw)
-      calibration.keep(model, mean, std)
+      if jax.process_index() == 0:
+        calibration.keep(model, mean, std)
     found.append(np.asarray(calibrated(jnp.asarray(raw), mean, std)))
   whole = np.concatenate(found, 1)
   one = np.asarray(combine(jnp.asarray(whole)))
@@ -132,7 +136,8 @@ def score(
     asked = next((asked for asked in row if asked.reason), row[0])
     scored.append(Scored(asked, scores, whole[at : at + n]))
     at += n
-  return Scores(scored, *((mean, std) if calibrate else ((), ())))
+  unit = std[0] if members == 1 and std else 1.0
+  return Scores(scored, *((mean, std) if calibrate else ((), ())), unit)
 
 
 def rule(name: str | None, penalty: float | None, members: int) -> Rule:
@@ -224,6 +229,5 @@ def _raw(
     place=lambda path, shape: place.replicated,
     adapter=options.adapter,
   )
-  config = lm.config.replace(score_mean=(), score_std=())
-  lm = dataclasses.replace(lm, config=config)
+  lm = dataclasses.replace(lm, config=lm.config.uncalibrated())
   return forward.score(lm, params, sequences, batch=batch, place=place)
