@@ -10,7 +10,7 @@ LOG3, LOG9 = math.log(3), math.log(9)
 # σ(log 3) = 3/4, σ(log 9) = 9/10.
 MARGIN = np.array([LOG3, -LOG3, LOG9, 0.0])
 LABEL = np.array([1.0, 1.0, 1.0, 1.0])
-CHOSEN, REJECTED = np.array([10, 5, 11, 8]), np.array([5, 10, 10, 8])
+CHOSEN, REJECTED = np.array([10, 5, 10, 8]), np.array([5, 10, 9, 8])
 
 
 def test_accuracy_counts_ties_as_wrong():
@@ -59,7 +59,7 @@ def test_lengths_by_hand():
   found = measures.by_length(MARGIN, LABEL, CHOSEN, REJECTED)
   assert found == {
     "preferred is shorter": (0, 1),
-    "about equal": (1, 2),  # 11 and 10, right; 8 and 8, a tie of scores
+    "about equal": (1, 2),  # 10 and 9, right; 8 and 8, a tie of scores
     "preferred is longer": (1, 1),
   }
   # The other side is preferred: what was shorter is longer.
