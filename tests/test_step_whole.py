@@ -1,5 +1,7 @@
 """Losses that must know something of the whole batch, and those that couple."""
 
+import json
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +9,8 @@ import optax
 import pytest
 
 from alignjax import build, step
+from alignjax.build.tables import tables
+from alignjax.data.tokenizer import byte_tokenizer
 from alignjax.losses import sft
 from alignjax.types import Batch
 
@@ -83,19 +87,47 @@ def test_without_it_parts_would_differ():
   assert float(gap) > 1e-4
 
 
+AOT = dict(
+  name="aot",
+  kind="aot",
+  weight=1.0,
+  beta=0.1,
+  label_smoothing=0.0,
+  reference_free=False,
+)
+
+
+@pytest.mark.parametrize(
+  "kind, more, said",
+  [
+    ("aot", {"label": 0.7}, "label = 0.7; loss.main sorts"),
+    ("aot_unpaired", {"weight": 2}, "weight = 2; loss.main"),
+  ],
+)
+def test_a_loss_that_counts_all_alike_refuses_what_it_would_not_read(
+  tiny, tmp_path, kind, more, said
+):
+  file = tmp_path / "pairs.jsonl"
+  row = {"prompt": "a?", "chosen": "b", "rejected": "c"}
+  rows = row, {**row, "prompt": "d?", **more}
+  file.write_text("".join(json.dumps(r) + "\n" for r in rows))
+  config = tiny(
+    data__rows="pairs", data__train__path=str(file), data__eval__path=""
+  )
+  found = tables(config, byte_tokenizer())
+  plain = {"main": build.objective("main", KTO)}
+  build.check_labels(plain, found)
+  sorts = {"main": build.objective("main", AOT | {"kind": kind})}
+  with pytest.raises(ValueError, match=f"pairs.jsonl:2: {said}"):
+    build.check_labels(plain | sorts, found)
+  file.write_text(json.dumps(row) + "\n")
+  build.check_labels(sorts, tables(config, byte_tokenizer()))
+
+
 def test_a_loss_over_all_rows_refuses_microbatches(tiny):
   config = tiny().copy_and_resolve_references()
   config.unlock()
-  config.loss = dict(
-    main=dict(
-      name="aot",
-      kind="aot",
-      weight=1.0,
-      beta=0.1,
-      label_smoothing=0.0,
-      reference_free=False,
-    )
-  )
+  config.loss = dict(main=AOT)
   build.objectives(config)
   config.train.accumulate = 2
   with pytest.raises(ValueError, match="loss.main is over all rows") as error:
@@ -109,6 +141,22 @@ def test_kinds_are_the_functions_of_a_batch():
   assert str(error.value).endswith(
     "sft has no kind 'nll'; one of loss, chosen, dft."
   )
+
+
+def test_an_anchor_leaves_completions_of_other_prompts_out():
+  """As `layouts.Mismatched` lays them: their weights are 0."""
+  batch = judged()._replace(weights=jnp.tile(jnp.array([1.0, 0.0]), (4, 1)))
+  stats = {"logp": judged().fields["reference/logp"]}
+  stats |= {"correct": jnp.zeros((4, 2)), "entropy": jnp.zeros((4, 2))}
+  found = sft.loss(stats, batch).loss["nll"]
+  assert [float(x) for x in found] == [2 + 2.5 + 1 + 2, 4.0]
+  main = build.objective("main", KTO).loss
+  known = judged().fields | {"reference/logp": stats["logp"] - 1.0}
+  one, other = (
+    main(stats, b._replace(fields=known)) for b in (batch, judged())
+  )
+  jax.tree.map(np.testing.assert_array_equal, one, other)
+  assert float(one.metrics["kl"].sum) == 1.0
 
 
 def test_an_anchor_is_over_the_chosen_sides():
