@@ -41,7 +41,9 @@ def chosen(stats: Mapping[str, Float[Array, "B T"]], batch: Batch) -> Terms:
 
 def dft(stats: Mapping[str, Float[Array, "B T"]], batch: Batch) -> Terms:
   """`loss` with `dynamic` in the place of `nll`; `nll` becomes a metric."""
-  found = _terms({"dft": dynamic(stats["logp"])}, stats, batch)
+  # Where nothing is trained p may be anything, and 0 · ∞ would be a gradient.
+  logp = jnp.where(batch.completions > 0, stats["logp"], 0.0)
+  found = _terms({"dft": dynamic(logp)}, stats, batch)
   plain = _terms({"nll": nll(stats["logp"])}, stats, batch)
   return found._replace(metrics=found.metrics | plain.loss)
 
