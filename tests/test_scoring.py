@@ -117,12 +117,26 @@ def test_batches_and_devices_change_no_score(folder):
   """One device at a time is as eight; so is a batch that is not full."""
   lm, params, _ = pretrained.load(folder / "one")
   draw = np.random.default_rng(0)
-  sequences = [draw.integers(0, 250, n, np.int32) for n in (3, 60, 9, 64, 7)]
+  sequences = [
+    draw.integers(0, 250, n, np.int32) for n in (3, 60, 9, 64, 7, 3, 4, 5, 6, 7)
+  ]
   place = forward.placement()
   assert place.row_multiple == 8
   params = jax.device_put(params, place.replicated)
-  every = forward.score(lm, params, sequences, batch=8, place=place)
-  some = forward.score(lm, params, sequences[2:4], batch=8, place=place)
+  seen = []
+
+  def run(some):
+    return forward.score(
+      lm,
+      params,
+      some,
+      batch=8,
+      place=place,
+      progress=lambda done, total: seen.append((done, total)),
+    )
+
+  every, some = run(sequences), run(sequences[2:4])
+  assert seen == [(1, 2), (2, 2), (1, 1)]
   np.testing.assert_array_equal(every[2:4], some)
   np.testing.assert_allclose(
     every[0], alone(folder / "one", sequences[0]), rtol=1e-4, atol=1e-5

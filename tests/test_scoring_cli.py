@@ -137,7 +137,7 @@ WRONG = {
   "an ensemble of one": (
     {},
     ["--ensemble=min"],
-    "--ensemble min is for several heads or models",
+    "--ensemble and --penalty are for several heads or models",
   ),
   "calibrate two": (
     dict(model="one two"),

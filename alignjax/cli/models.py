@@ -2,6 +2,8 @@
 
 import argparse
 import json
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from alignjax.cli.arguments import model_options, quiet
@@ -100,6 +102,7 @@ def score(argv: list[str]) -> None:
     ensemble=a.ensemble,
     penalty=a.penalty,
     calibrate=a.calibrate,
+    progress=_bar(),
   )
   told = report(found)
   if jax.process_index() != 0:
@@ -115,6 +118,22 @@ def score(argv: list[str]) -> None:
     console.print(part, soft_wrap=True)
   for head, (mean, std) in enumerate(zip(found.mean, found.std)):
     print(f"head {head}: mean {mean:g}, standard deviation {std:g} are kept")
+
+
+def _bar() -> Callable[[int, int], None]:
+  """(batches done, all of them), on standard error."""
+  from alignjax.log.progress import Progress
+
+  bars = []
+
+  def show(done: int, total: int) -> None:
+    if done == 1:  # of each model
+      bars.append(Progress(sys.stderr, total, 0))
+    bars[-1].show(done, {})
+    if done == total:
+      bars[-1].close()
+
+  return show
 
 
 def _score_options() -> argparse.ArgumentParser:

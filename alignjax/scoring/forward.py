@@ -4,7 +4,7 @@ Sequences are sorted into lengths of powers of two, so that few programs are
 compiled and little is padded; equal ones are scored once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import jax
@@ -18,6 +18,7 @@ from alignjax.models.lm import LM
 from alignjax.types import Row
 
 SHORTEST = 64  # tokens
+Progress = Callable[[int, int], None]
 
 
 def placement() -> sharding.Placement:
@@ -47,10 +48,12 @@ def score(
   *,
   batch: int,
   place: sharding.Placement,
+  progress: Progress,
 ) -> Float[np.ndarray, "n k"]:
   """What each of k heads says at the end of each sequence, float32.
 
-  params: replicated on `place`. batch: sequences at a time.
+  params: replicated on `place`. batch: sequences at a time. progress: called
+    with the batches done and all there are.
   """
   keys = [x.tobytes() for x in sequences]
   distinct = dict(zip(keys, sequences))
@@ -64,21 +67,25 @@ def score(
   buckets: dict[int, list[bytes]] = {}
   for key in order:
     buckets.setdefault(_padded(len(distinct[key])), []).append(key)
-  found: dict[bytes, np.ndarray] = {}
+  batches = {}
   for length, held in buckets.items():
     rows = Rows.of(_row(distinct[key]) for key in held)
-    batches = InOrder({"": rows}, batch=batch, shape=Shape(length, 1, 1))
-    parts = [
-      run(
-        params,
-        sharding.put_rows(
-          partial(batches.batch, step), batches.size, place.rows
-        ),
-      )
-      for step in range(len(batches))
-    ]
-    scores = np.concatenate([np.asarray(x) for x in parts])
-    found |= zip(held, scores.reshape(-1, heads))
+    batches[length] = InOrder(
+      {"": rows}, batch=batch, shape=Shape(length, 1, 1)
+    )
+  total, done = sum(map(len, batches.values())), 0
+  found: dict[bytes, np.ndarray] = {}
+  for length, held in buckets.items():
+    parts = []
+    for step in range(len(batches[length])):
+      make = partial(batches[length].batch, step)
+      rows = sharding.put_rows(make, batch, place.rows)
+      parts.append(run(params, rows))
+      if step:  # the devices work on while the host takes the one before
+        parts[-2] = np.asarray(parts[-2])
+      done += 1
+      progress(done, total)
+    found |= zip(held, np.concatenate(parts).reshape(-1, heads))
   return np.array([found[key] for key in keys], np.float32)
 
 

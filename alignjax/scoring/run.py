@@ -17,6 +17,7 @@ from alignjax.models.heads import calibrated
 from alignjax.ops import ensemble
 from alignjax.scoring import calibration, forward
 from alignjax.scoring.completions import Asked, Item, Source, encode, read
+from alignjax.sharding import Placement
 
 RULES = {
   "mean": ensemble.mean,
@@ -71,6 +72,7 @@ def score(
   ensemble: str | None = None,
   penalty: float | None = None,
   calibrate: bool = False,
+  progress: forward.Progress = lambda done, total: None,
 ) -> Scores:
   """The scores of all rows of a source.
 
@@ -79,25 +81,13 @@ def score(
   ensemble, penalty: as of `rule`; members are all heads of all models.
   calibrate: the model's own mean and deviation are taken over these rows, and
     kept in its folder.
+  progress: called with the batches of a model that are done and all of them.
 
   Raises ValueError before any weights are read where an option is wrong.
   """
   place = forward.placement()
   batch = forward.batch_size(options.batch, place)
-  if calibrate:
-    if len(models) > 1:
-      raise ValueError(
-        "--calibrate is of one model; calibrate one after another."
-      )
-    if options.adapter:
-      raise ValueError(
-        "--calibrate with --adapter: a base has no scores to calibrate.\n"
-        "Write both as one model first: alignjax export --model BASE "
-        "--adapter FOLDER --out MODEL."
-      )
-    calibration.check(models[0])
-  if options.adapter and len(models) > 1:
-    raise ValueError("--adapter is of one model; give one --model with it.")
+  _check(models, options.adapter, calibrate)
   outlines = [_outline(model, options) for model in models]
   members = sum(config.scores for config, _ in outlines)
   combine = rule(ensemble, penalty, members)
@@ -106,21 +96,18 @@ def score(
     _encoded(items, *outline, options, model)
     for model, outline in zip(models, outlines)
   ]
-  rows = list(zip(*encoded))
-  can = [not any(asked.reason for asked in row) for row in rows]
-  if not any(can):
-    first = next(asked for asked in rows[0] if asked.reason)
+  rows = [_together(row) for row in zip(*encoded)]
+  if all(row[0].reason for row in rows):
+    first = rows[0][0]
     raise ValueError(
       f"None of {len(rows)} rows can be scored; the first: {first.origin}: "
       f"{first.reason}.\nRaise --max-length, or repair the rows."
     )
-  found, mean, std = [], (), ()
+  found = []
   for k, model in enumerate(models):
-    sequences = [
-      x for row, ok in zip(rows, can) if ok for x in row[k].sequences
-    ]
+    sequences = [x for row in rows for x in row[k].sequences]
+    raw = _raw(model, sequences, options, batch, place, progress)
     config = outlines[k][0]
-    raw = _raw(model, sequences, options, batch, place)
     mean, std = config.score_mean, config.score_std
     if calibrate:
       mean, std = calibration.moments(raw)
@@ -130,14 +117,40 @@ def score(
   whole = np.concatenate(found, 1)
   one = np.asarray(combine(jnp.asarray(whole)))
   scored, at = [], 0
-  for row, ok in zip(rows, can):
-    n = len(row[0].sequences) if ok else 0
-    scores = one[at : at + n] if ok else None
-    asked = next((asked for asked in row if asked.reason), row[0])
-    scored.append(Scored(asked, scores, whole[at : at + n]))
-    at += n
+  for asked, *_ in rows:
+    own = slice(at, at + len(asked.sequences))
+    scores = None if asked.reason else one[own]
+    scored.append(Scored(asked, scores, whole[own]))
+    at = own.stop
   unit = std[0] if members == 1 and std else 1.0
   return Scores(scored, *((mean, std) if calibrate else ((), ())), unit)
+
+
+def _check(models: Sequence[str], adapter: str | None, calibrate: bool) -> None:
+  """Raises ValueError for options that do not go together."""
+  if adapter and len(models) > 1:
+    raise ValueError("--adapter is of one model; give one --model with it.")
+  if not calibrate:
+    return
+  if len(models) > 1:
+    raise ValueError(
+      "--calibrate is of one model; calibrate one after another."
+    )
+  if adapter:
+    raise ValueError(
+      "--calibrate with --adapter: a base has no scores to calibrate.\n"
+      "Write both as one model first: alignjax export --model BASE "
+      "--adapter FOLDER --out MODEL."
+    )
+  calibration.check(models[0])
+
+
+def _together(row: Sequence[Asked]) -> list[Asked]:
+  """A row as each model reads it; none scores what one cannot."""
+  reason = next((asked.reason for asked in row if asked.reason), "")
+  if not reason:
+    return list(row)
+  return [asked._replace(sequences=(), reason=reason) for asked in row]
 
 
 def rule(name: str | None, penalty: float | None, members: int) -> Rule:
@@ -150,8 +163,8 @@ def rule(name: str | None, penalty: float | None, members: int) -> Rule:
   if members == 1:
     if name is not None or penalty is not None:
       raise ValueError(
-        f"--ensemble {name or ''} is for several heads or models, and there is "
-        "one head.\nGive --model several times, or leave it out."
+        "--ensemble and --penalty are for several heads or models, and there "
+        "is one head.\nGive --model several times, or leave them out."
       )
     return partial(jnp.squeeze, axis=-1)
   name = name or "mean"
@@ -219,7 +232,8 @@ def _raw(
   sequences: Sequence[np.ndarray],
   options: Options,
   batch: int,
-  place,
+  place: Placement,
+  progress: forward.Progress,
 ) -> Float[np.ndarray, "n k"]:
   """Scores without calibration."""
   lm, params, _ = pretrained.load(
@@ -230,4 +244,6 @@ def _raw(
     adapter=options.adapter,
   )
   lm = dataclasses.replace(lm, config=lm.config.uncalibrated())
-  return forward.score(lm, params, sequences, batch=batch, place=place)
+  return forward.score(
+    lm, params, sequences, batch=batch, place=place, progress=progress
+  )
