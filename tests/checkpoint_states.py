@@ -59,7 +59,8 @@ def same(found, step, **options):
 def start(code, *argv, devices=8, **environment):
   """A process that runs `code` with these names and its arguments."""
   lines = f"import sys; sys.path[:0] = [{str(TESTS)!r}, {str(TESTS.parent)!r}]"
-  environment["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={devices}"
+  count = f" --xla_force_host_platform_device_count={devices}"
+  environment["XLA_FLAGS"] = os.environ["XLA_FLAGS"] + count  # the last counts
   return subprocess.Popen(
     [sys.executable, "-c", f"{lines}\n{code}", *map(str, argv)],
     env=os.environ | environment,

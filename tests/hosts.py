@@ -25,7 +25,9 @@ def run_hosts(root, code, hosts, devices, arguments=(), timeout=240):
     port = free.getsockname()[1]
   environment = os.environ | {
     "JAX_PLATFORMS": "cpu",
-    "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+    # The last of two flags counts.
+    "XLA_FLAGS": os.environ["XLA_FLAGS"]
+    + f" --xla_force_host_platform_device_count={devices}",
     "PYTHONPATH": str(root),
   }
   started = [
