@@ -27,7 +27,19 @@ PAIRS = [
 PLAIN = [
   {"prompt": f"count to {n}", "completion": "1 " * n} for n in (9, 1, 5, 1)
 ]
-OPTIONS = Options(max_length=256)
+OPTIONS = Options(
+  revision=None,
+  adapter=None,
+  template=None,
+  dtype="float32",
+  max_length=256,
+  batch=0,
+  on_bad_row="error",
+)
+
+
+def source_of(file, limit=0):
+  return Source(str(file), "train", limit, None, "all", None)
 
 
 def write(file, rows):
@@ -54,7 +66,7 @@ def folder(tmp_path_factory, draw):
 @pytest.fixture(scope="module")
 def scored(folder):
   """The pairs by the model of three heads."""
-  source = Source(str(folder / "pairs.jsonl"))
+  source = source_of(folder / "pairs.jsonl")
   return score([str(folder / "three")], source, OPTIONS)
 
 
@@ -104,7 +116,7 @@ def test_the_report_counts_them(scored):
 
 
 def test_one_completion_a_row(folder):
-  source = Source(str(folder / "plain.jsonl"))
+  source = source_of(folder / "plain.jsonl")
   whole = score([str(folder / "one")], source, OPTIONS)
   found = whole.rows
   assert [row.asked.kind for row in found] == ["completion"] * 4
@@ -156,13 +168,19 @@ def test_many_kinds_of_rows(tmp_path):
     {"chosen": turns, "rejected": [turns[0], turns[1] | {"content": "c"}]},
     {"text": "no"},
   ]
-  source = Source(write(tmp_path / "rows.jsonl", rows))
+  source = source_of(write(tmp_path / "rows.jsonl", rows))
   items = read(source, on_bad_row="skip")
   kinds = ["pair"] * 3 + ["judged"] + ["completion"] * 2 + ["pair", ""]
   assert [item.kind for item in items] == kinds
   tokenizer = byte_tokenizer()
   template = load_template(None, tokenizer)
-  found = encode(items, tokenizer, template, max_length=256)
+
+  def run(items, on_bad_row):
+    return encode(
+      items, tokenizer, template, max_length=256, on_bad_row=on_bad_row
+    )
+
+  found = run(items, "skip")
   assert found[0].origin.endswith("rows.jsonl:1#1>2")
   assert [len(asked.sequences) for asked in found] == [2, 2, 2, 1, 1, 1, 2, 0]
   assert found[3].label == 1 and found[4].label is None and found[4].id == 7
@@ -170,11 +188,18 @@ def test_many_kinds_of_rows(tmp_path):
   assert found[4].lengths == (2,)  # "b" and the end of the turn
   with pytest.raises(ValueError, match="rows.jsonl:6.*cannot tell"):
     read(source, on_bad_row="error")
+  # What only its tokens tell: nothing is left to read of this answer.
+  empty = ({"role": "assistant", "content": " "},)
+  said = items[4].said._replace(completion=empty)
+  said = [items[4]._replace(said=said)]
+  assert run(said, "skip")[0].reason.startswith("empty completion: ")
+  with pytest.raises(ValueError, match="rows.jsonl:3.*empty completion"):
+    run(said, "error")
 
 
 def test_heads_and_models_are_members(folder, scored):
   models = [str(folder / "three"), str(folder / "one")]
-  source = Source(str(folder / "pairs.jsonl"), limit=2)
+  source = source_of(folder / "pairs.jsonl", limit=2)
   mean = score(models, source, OPTIONS).rows
   assert mean[0].members.shape == (2, 4)
   np.testing.assert_allclose(
@@ -197,7 +222,7 @@ def test_a_calibrated_model_scores_its_reference_0_and_1(
 ):
   lm, params, tokenizer = pretrained.load(folder / "three")
   pretrained.export(tmp_path / "m", lm, params, tokenizer)
-  model, source = str(tmp_path / "m"), Source(str(folder / "pairs.jsonl"))
+  model, source = str(tmp_path / "m"), source_of(folder / "pairs.jsonl")
   now = score([model], source, OPTIONS, calibrate=True)
   assert len(now.mean) == len(now.std) == 3
   config = pretrained.outline(model)[0]
@@ -222,7 +247,7 @@ def test_a_calibration_leaves_probabilities_alone(tmp_path, folder):
   """σ of margins in the units the model was trained in."""
   lm, params, tokenizer = pretrained.load(folder / "one")
   pretrained.export(tmp_path, lm, params, tokenizer)
-  source = Source(str(folder / "pairs.jsonl"))
+  source = source_of(folder / "pairs.jsonl")
   before, after = (
     report(score([str(tmp_path)], source, OPTIONS, calibrate=c)).agreement
     for c in (False, True)

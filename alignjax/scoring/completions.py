@@ -24,15 +24,17 @@ RULES = ("error", "skip")  # for bad rows
 
 
 class Source(NamedTuple):
-  """Where rows are; the fields are those of `sources.read` and of
-  `preferences.preferences`. limit: 0 = all."""
+  """Where rows are: arguments of `sources.read` and `preferences.preferences`.
+
+  limit: rows, 0 for all.
+  """
 
   path: str
-  split: str = "train"
-  limit: int = 0
-  format: str | None = None
-  pairs: str = "all"
-  reader: str | None = None
+  split: str
+  limit: int
+  format: str | None
+  pairs: str
+  reader: str | None
 
 
 class Asked(NamedTuple):
@@ -125,26 +127,37 @@ def _items(row: dict, origin: str, source: Source) -> list[Item]:
 
 
 def encode(
-  items: Sequence[Item], tokenizer: Any, template: Template, *, max_length: int
+  items: Sequence[Item],
+  tokenizer: Any,
+  template: Template,
+  *,
+  max_length: int,
+  on_bad_row: str,
 ) -> list[Asked]:
   """Items as tokens, as reward models are trained on them.
 
   max_length: of a prompt and a completion together, in tokens. A row with a
     longer one is not scored, and says so; nothing is cut.
+  on_bad_row: as of `read`, for what cannot be written as tokens.
   """
-  return [_encode(item, tokenizer, template, max_length) for item in items]
+  found = []
+  for item in items:
+    try:
+      found.append(_encode(item, tokenizer, template, max_length))
+    except BadRow as bad:
+      if on_bad_row == "error":
+        raise
+      found.append(_unscored(bad))
+  return found
 
 
 def _encode(item: Item, tokenizer, template, max_length: int) -> Asked:
   kind, said = item
   if isinstance(said, BadRow):
-    return _unscored(said)
+    raise said
   label = None if kind == "completion" else float(said.label)
   found = Asked(said.origin, kind, label, said.fields.get("id"), (), (), "")
-  try:
-    ((row,), _) = pairs.encode(said, tokenizer, template, sys.maxsize, "drop")
-  except BadRow as bad:
-    return _unscored(bad)
+  ((row,), _) = pairs.encode(said, tokenizer, template, sys.maxsize, "drop")
   prompt = row.tokens[row.documents == 1]
   sequences, lengths = [], []
   for document in range(2, int(row.documents.max()) + 1):

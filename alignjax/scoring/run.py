@@ -28,15 +28,18 @@ Rule = Callable[[jax.Array], jax.Array]
 
 
 class Options(NamedTuple):
-  """How rows are read and run; the fields are options of the command."""
+  """How rows are read and run; the fields are options of the command.
 
-  revision: str | None = None
-  adapter: str | None = None
-  template: str | None = None
-  dtype: str = "float32"
-  max_length: int = 512
-  batch: int = 0
-  on_bad_row: str = "error"
+  max_length: tokens. batch: completions, 0 for eight a device.
+  """
+
+  revision: str | None
+  adapter: str | None
+  template: str | None
+  dtype: str
+  max_length: int
+  batch: int
+  on_bad_row: str
 
 
 class Scored(NamedTuple):
@@ -217,7 +220,13 @@ def _encoded(
   model: str,
 ) -> list[Asked]:
   template = load_template(options.template, tokenizer)
-  found = encode(items, tokenizer, template, max_length=options.max_length)
+  found = encode(
+    items,
+    tokenizer,
+    template,
+    max_length=options.max_length,
+    on_bad_row=options.on_bad_row,
+  )
   largest = max((int(x.max()) for a in found for x in a.sequences), default=0)
   if largest >= config.vocab:
     raise ValueError(
