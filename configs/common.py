@@ -47,6 +47,7 @@ def base() -> ConfigDict:
       path="",  # folder, GGUF file or hub name; "" = random weights of preset
       preset="",
       revision="",  # of a hub name
+      adapter="",  # folder of PEFT's, merged into the model before training
       scores=0,  # scalar heads of a reward model; 0 = a language model
       dtype="float32",  # of activations; parameters stay float32
       remat="dots",  # none | dots | full: what is kept for the backward pass

@@ -96,6 +96,7 @@ def test_an_adapter_alone_is_exported(run, tmp_path, capsys):
     (dict(lora__rank=0), "trained no adapters (lora.rank = 0)"),
     (dict(model__path="", model__preset="tiny"), "are of random weights"),
     (dict(optim__frozen=["embed"]), "trained final_norm, layers; an adapter"),
+    (dict(model__adapter="a"), "its base is"),
     ({}, "holds no checkpoint yet"),
   ],
 )
@@ -123,3 +124,37 @@ def test_runs_without_an_adapter_alone(run, tmp_path, capsys, values, words):
 def test_options_that_contradict_each_other(argv, words, capsys):
   assert cli.main(["export", "--out=out", *argv]) == 1
   assert words in capsys.readouterr().err
+
+
+def test_a_run_begins_with_an_adapter(run, tmp_path, capsys):
+  """Merged into the base, which is then trained, with adapters of its own."""
+  folder, lm, _ = run
+  out = tmp_path / "adapter"
+  argv = ["export", "--workdir", str(folder), "--out", str(out)]
+  assert cli.main([*argv, "--adapter-only"]) == 0, capsys.readouterr().err
+  config = reward.get_config("tiny,lora")
+  config.model.path, config.model.preset = str(folder / "base"), ""
+  config.model.adapter, config.mesh = str(out), (1, 1, 1)
+  place = build.placement(config)
+  lm, _ = build.outline(config, place)
+  found = build.weights(config, place, lm)
+  _, whole, _ = pretrained.load(folder / "base", adapter=out)
+  assert "lora" in found
+  for name, x in whole.items():
+    jax.tree.map(np.testing.assert_array_equal, found[name], x)
+  config.model.path, config.model.preset = "", "tiny"
+  with pytest.raises(ValueError, match="model.adapter = .* has no effect"):
+    build.outline(config, place)
+
+
+def test_training_leaves_a_calibration_out(tmp_path, draw):
+  small = preset("tiny").replace(width=16, depth=1, hidden=24, windows=())
+  small = small.replace(heads=2, kv_heads=1, head_size=8, scores=1)
+  base = LM(small.replace(score_mean=(1.0,), score_std=(2.0,)))
+  pretrained.export(tmp_path, base, draw(base), byte_tokenizer())
+  config = reward.get_config("tiny")
+  config.model.path, config.model.preset = str(tmp_path), ""
+  config.mesh = (1, 1, 1)
+  with pytest.warns(UserWarning, match="Calibrate what comes out"):
+    lm, _ = build.outline(config, build.placement(config))
+  assert lm.config == small

@@ -195,3 +195,16 @@ def test_a_calibration_in_a_config_json_is_numbers():
   for value in (2.0, ["1"], [True]):
     with pytest.raises(ValueError, match="score_std = .*a list of numbers"):
       config_from_hf(hf | {"score_mean": [0.0], "score_std": value})
+
+
+def test_a_calibrated_model_says_so(lm, draw, batch):
+  config = lm.config.replace(scores=2)
+  scorer = LM(config, chunk=lm.chunk)
+  params = jax.tree.map(jnp.asarray, draw(scorer))
+  raw = jit(lambda p: scorer.stats(p, batch, ("score",)))(params)["score"]
+  mean, std = (1.0, -2.0), (0.5, 4.0)
+  config = config.replace(score_mean=mean, score_std=std)
+  scorer = LM(config, chunk=lm.chunk)
+  found = jit(lambda p: scorer.stats(p, batch, ("score",)))(params)["score"]
+  expected = (raw - jnp.float32(mean)) / jnp.float32(std)
+  np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)

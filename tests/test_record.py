@@ -21,6 +21,7 @@ data.eval.format data.eval.limit data.eval.path data.eval.reader
 data.eval.split data.eval.weight data.on_bad_row data.template data.train.cap
 data.train.format data.train.limit data.train.path data.train.reader
 data.train.split data.train.weight data.workers log.tensorboard log.wandb mesh
+model.adapter
 model.chunk model.path model.preset model.remat model.revision model.scores
 reference.path reference.revision sample.count sample.every sample.max_tokens
 sample.prompts sample.temperature

@@ -48,6 +48,12 @@ def trained_adapters(workdir: Path) -> Trained:
       f"{config.model.preset!r}), which no\nfolder has. Export the whole "
       "model: leave out --adapter-only."
     )
+  if config.model.adapter:
+    raise ValueError(
+      f"{workdir}: its base is {config.model.path} with {config.model.adapter} "
+      "merged into it, which\nno folder has. Export the whole model: leave out "
+      "--adapter-only."
+    )
   config.mesh = (1, 1, 1)
   lm, _ = outline(config, placement(config))
   wanted, _ = optim.split(lm.shapes(), config.optim.frozen)

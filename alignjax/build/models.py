@@ -1,6 +1,7 @@
 """Models of a config: mesh, weights, tokenizer, text generation."""
 
 import contextlib
+import dataclasses
 import json
 import warnings
 from collections.abc import Callable
@@ -61,10 +62,20 @@ def shape(config: ConfigDict) -> tuple[ModelConfig, object]:
   """What `config.model` is, and its tokenizer, on any machine."""
   m = config.model
   if _is_path(m):
-    found, tokenizer = pretrained.outline(m.path, m.revision or None)
+    found, tokenizer = pretrained.outline(
+      m.path, m.revision or None, m.adapter or None
+    )
     tokenizer = _present(tokenizer, m.path)
   else:
     found, tokenizer = preset(m.preset), byte_tokenizer()
+  if found.score_std:
+    warnings.warn(
+      f"{m.path} is calibrated, and training moves its scores: mean and "
+      "standard deviation are left out.\nCalibrate what comes out of it: "
+      "alignjax score --calibrate.",
+      stacklevel=2,
+    )
+    found = found.uncalibrated()
   return found.replace(scores=m.scores or found.scores), tokenizer
 
 
@@ -74,8 +85,12 @@ def weights(config: ConfigDict, place: sharding.Placement, lm: LM) -> dict:
   where = place.tree(lm.shapes())
   if not _is_path(m):
     return jax.jit(lm.init, out_shardings=where)(key)
-  load = pretrained.load
-  found = load(m.path, revision=m.revision or None, place=place.param)[1]
+  found = pretrained.load(
+    m.path,
+    revision=m.revision or None,
+    place=place.param,
+    adapter=m.adapter or None,
+  )[1]
   if jax.tree.structure(found) == jax.tree.structure(where):
     return found
   return jax.jit(lm.complete, out_shardings=where, donate_argnums=1)(key, found)
@@ -96,6 +111,11 @@ def _is_path(m: ConfigDict) -> bool:
       f"model.path = {m.path!r} and model.preset = {m.preset!r}; give one.\n"
       "A path is a Hugging Face folder, a .gguf file or a hub name; a preset "
       "is a shape with random weights (preset=tiny)."
+    )
+  if m.preset and m.adapter:
+    raise ValueError(
+      f"model.adapter = {m.adapter!r} has no effect with model.preset = "
+      f"{m.preset!r}: random weights.\nGive model.path, the adapter's base."
     )
   return bool(m.path)
 

@@ -24,6 +24,7 @@ FREE = (
   "model.path",
   "model.preset",
   "model.revision",
+  "model.adapter",
   "model.remat",
   "model.chunk",
   "model.scores",

@@ -239,7 +239,9 @@ class LM:
     if "score_head" not in params or ends is None:
       what = "heads (config.scores)" if ends is not None else "batch.ends"
       raise ValueError(f"The statistic 'score' needs {what}; there are none.")
-    return heads.score(heads.at_ends(hidden, ends), params["score_head"])
+    c, head = self.config, params["score_head"]
+    at = heads.at_ends(hidden, ends)
+    return heads.score(at, head, c.score_mean, c.score_std)
 
   def logits(
     self, params: Params, ids: Int[Array | np.ndarray, "B L"]
