@@ -104,17 +104,22 @@ def message(f, *arguments):
   return str(error.value)
 
 
+def checked(config):
+  objectives = build.objectives(config)
+  build.check_losses(config, objectives, preset("tiny"))
+
+
 def test_prompts_are_listed_where_a_loss_reads_them_alone(tmp_path):
   unread = config_of(tmp_path, "tiny", train_on="all")
-  text = message(build.objectives, unread)
+  text = message(checked, unread)
   assert "'all' lists the prompts" in text and "kind=with_prompt" in text
   unlisted = config_of(tmp_path, train_on="assistant")
-  text = message(build.objectives, unlisted)
+  text = message(checked, unlisted)
   assert "data.train_on = 'assistant'" in text and "train_on=all" in text
   check_prompts(config_of(tmp_path), True)
   check_prompts(config_of(tmp_path, "tiny"), False)
   # All of a plain row is one completion.
   check_prompts(config_of(tmp_path, "tiny", rows="examples"), False)
   judged = config_of(tmp_path, rows="judged")
-  text = message(build.objectives, judged)
+  text = message(checked, judged)
   assert "one of assistant, completion" in text

@@ -1,6 +1,5 @@
 """Config → objects: the only reader of config fields."""
 
-from alignjax.build.annotations import is_read as reads_reference
 from alignjax.build.annotations import moving, per_batch, with_reference
 from alignjax.build.models import (
   Model,
@@ -12,6 +11,8 @@ from alignjax.build.models import (
   trained,
   weights,
 )
+from alignjax.build.reading import check_losses
+from alignjax.build.reading import is_read as reads_reference
 from alignjax.build.record import record
 from alignjax.build.rows import Data, Prompt, check_vocabulary, data, prompts
 from alignjax.build.teachers import taught, teacher_weights
@@ -33,6 +34,7 @@ __all__ = [
   "check_vocabulary",
   "check_counts",
   "check_labels",
+  "check_losses",
   "checkpoints",
   "data",
   "generator",

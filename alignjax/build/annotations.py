@@ -16,7 +16,6 @@ from functools import partial
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pyarrow as pa
 from jax.experimental import multihost_utils
@@ -26,47 +25,16 @@ from alignjax import pretrained, sharding
 from alignjax.annotate import Ragged, annotate, make_annotator, with_fields
 from alignjax.build import tokens
 from alignjax.build.layouts import kind, lying
+from alignjax.build.reading import FIELD, is_read
 from alignjax.build.record import checksum
 from alignjax.build.rows import Data, annotated, check_vocabulary
 from alignjax.checkpoint.hosts import Meeting, draw_name
 from alignjax.data.loader import InOrder, shape_of
 from alignjax.models.lm import LM
 from alignjax.optim import merge
-from alignjax.step import Annotate, Moving, Objective, as_it_is, needed
-from alignjax.types import Batch
+from alignjax.step import Annotate, Moving, Objective, as_it_is
 
-FIELD = "reference/logp"
 VERSION = 1  # raised whenever the same key would give other numbers
-
-
-def is_read(objectives: Mapping[str, Objective], field: str = FIELD) -> bool:
-  """Whether a loss reads a field of the batch; nothing is computed."""
-
-  class Noting(dict):
-    read = False
-
-    def __getitem__(self, name):
-      self.read |= name == field
-      return super().__getitem__(name)
-
-  B, L, T, S = 1, 8, 4, 2
-  fields = Noting()
-
-  def run(objective):
-    row, ids = jnp.zeros((B, L), jnp.int32), jnp.zeros((B, T), jnp.int32)
-    of_tokens, of_completions = jnp.zeros((B, T)), jnp.zeros((B, S))
-    fields.update({k: of_completions for k in ("label", "margin", "kl")})
-    fields.update({k: of_tokens for k in (FIELD, "prompt")})
-    batch = Batch(*[row] * 3, *[ids] * 3, of_tokens)
-    batch = batch._replace(ends=jnp.zeros((B, S), jnp.int32), fields=fields)
-    blank = dict.fromkeys(needed({"": objective}), of_tokens)
-    if "score" in blank:
-      blank["score"] = of_completions
-    return objective.loss(blank, batch)
-
-  for objective in objectives.values():
-    jax.eval_shape(partial(run, objective))
-  return fields.read
 
 
 def moving(

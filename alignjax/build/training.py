@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import math
 from collections.abc import Mapping
 from functools import partial
 from types import ModuleType
@@ -10,8 +11,6 @@ import optax
 from ml_collections import ConfigDict
 
 from alignjax import optim
-from alignjax.build.annotations import is_read
-from alignjax.build.layouts import check_prompts
 from alignjax.build.tables import Tables
 from alignjax.step import Objective
 
@@ -32,7 +31,6 @@ def objectives(config: ConfigDict) -> dict[str, Objective]:
         f"taken of train.accumulate = {config.train.accumulate} parts.\n"
         "Set train.accumulate=1, on a larger mesh if it does not fit."
       )
-  check_prompts(config, is_read(found, "prompt"))
   return found
 
 
@@ -67,6 +65,8 @@ def objective(label: str, options: Mapping) -> Objective:
     name, weight = options.pop("name"), options.pop("weight")
   except KeyError as error:
     raise ValueError(f"{where} needs name and weight; no {error}.") from None
+  if not math.isfinite(weight):
+    raise ValueError(f"{where}.weight = {weight}; it must be a finite number.")
   module = _loss_module(name, where)
   kind = options.pop("kind", "loss")
   function = getattr(module, kind, None)

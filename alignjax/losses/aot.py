@@ -14,6 +14,7 @@ from jaxtyping import Array, Bool, Float
 
 from alignjax.ops.masked import term
 from alignjax.ops.pairs import pairs_present, reports, sides
+from alignjax.ops.preference import check
 from alignjax.ops.ratios import log_ratios
 from alignjax.types import Batch, Terms
 
@@ -83,6 +84,7 @@ for _one in (aot, aot_unpaired):
 
 
 def _terms(name, delta, logp, ratio, stats, batch, beta, e):
+  check(beta=beta, label_smoothing=e)
   x = beta * delta
   found = -(1 - e) * log_sigmoid(x) - e * log_sigmoid(-x)
   there = jnp.arange(delta.size) < pairs_present(batch).sum()

@@ -16,6 +16,7 @@ from jaxtyping import Array, Float
 from alignjax.ops import completions as per
 from alignjax.ops.masked import term
 from alignjax.ops.pairs import chosen_tokens, expected, pairs_of, reports, sides
+from alignjax.ops.preference import check
 from alignjax.types import Batch, Terms
 
 needs = ("logp", "correct", "entropy")
@@ -54,6 +55,7 @@ def sigmoid(
   alpha: float,
 ) -> Terms:
   """`contrast` of sums: CPO; α = 1 in the paper."""
+  check(label_smoothing=label_smoothing)
 
   def loss(c, r):
     return contrast(c, r, beta=beta, label_smoothing=label_smoothing)
@@ -83,6 +85,7 @@ def simpo(
   stats: Stats, batch: Batch, *, beta: float, gamma: float, alpha: float
 ) -> Terms:
   """`margin` of means; α = 0 is SimPO, α > 0 CPO-SimPO."""
+  check(gamma=gamma)
 
   def loss(c, r):
     return margin(c, r, beta=beta, gamma=gamma)
@@ -91,6 +94,7 @@ def simpo(
 
 
 def _terms(name, loss, stats, batch, beta, alpha, over):
+  check(beta=beta, alpha=alpha)
   logp = over(stats["logp"], batch.completions, per.size_of(batch))
   pairs = pairs_of(batch)
   found = expected(loss, *sides(logp), pairs.label.astype(logp.dtype))

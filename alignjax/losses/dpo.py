@@ -19,7 +19,7 @@ from jax.nn import log_sigmoid
 from jaxtyping import Array, Float
 
 from alignjax.ops.completions import size_of
-from alignjax.ops.preference import ld_factors, wpo_weights
+from alignjax.ops.preference import check, ld_factors, wpo_weights
 from alignjax.ops.ratios import pair_terms, pairwise
 from alignjax.types import Batch, Terms
 
@@ -170,6 +170,7 @@ def wpo(
     return cross_entropy(beta * (u - v), p=1 - label_smoothing)
 
   size = size_of(batch)
+  check(beta=beta, label_smoothing=label_smoothing)
   scale = wpo_weights(stats["logp"], stats["sum_p2"], batch.completions, size)
   shared = dict(beta=beta, reference_free=reference_free)
   return pair_terms("wpo", loss, stats, batch, scale=scale, **shared)
@@ -195,6 +196,7 @@ def ld(
   def loss(u, v):
     return cross_entropy(beta * (u - v), p=1 - label_smoothing)
 
+  check(beta=beta, label_smoothing=label_smoothing, ld_alpha=ld_alpha)
   factors = ld_factors(batch.completions, size_of(batch), ld_alpha)
   shared = dict(beta=beta, reference_free=reference_free)
   return pair_terms("ld", loss, stats, batch, factors=factors, **shared)

@@ -14,6 +14,7 @@ from jaxtyping import Array, Bool, Float
 
 from alignjax.ops import completions as per
 from alignjax.ops.masked import term
+from alignjax.ops.preference import check
 from alignjax.ops.ratios import log_ratios
 from alignjax.types import Batch, Term, Terms
 
@@ -75,6 +76,9 @@ def kto(
     bad = undesirable_weight * loss_of(z, beta=beta, kl=kl)
     return label * good + (1 - label) * bad
 
+  check(
+    desirable_weight=desirable_weight, undesirable_weight=undesirable_weight
+  )
   found = _terms("kto", loss, stats, batch, beta)
   one = jnp.ones_like(kl)
   return found._replace(metrics=found.metrics | {"kl": Term(kl, one)})
@@ -101,6 +105,9 @@ def apo_zero_unpaired(
     bad = undesirable_weight * loss_of(z, beta=beta, kl=0.0)
     return label * good + (1 - label) * bad
 
+  check(
+    desirable_weight=desirable_weight, undesirable_weight=undesirable_weight
+  )
   return _terms("apo_zero_unpaired", loss, stats, batch, beta)
 
 
@@ -111,6 +118,7 @@ def _judged(batch: Batch) -> Bool[Array, "B S"]:
 
 
 def _terms(name, loss, stats, batch, beta) -> Terms:
+  check(beta=beta)
   logp, z = log_ratios(stats, batch, reference_free=False)
   judged = _judged(batch)
   label = per.field(batch, "label").astype(z.dtype)

@@ -9,6 +9,7 @@ from jaxtyping import Array, Bool, Float
 from alignjax.ops import completions as per
 from alignjax.ops.masked import term
 from alignjax.ops.pairs import chosen_tokens, expected, pairs_of, reports, sides
+from alignjax.ops.preference import check
 from alignjax.types import Batch, Term, Terms
 
 needs = ("logp", "correct", "entropy")
@@ -54,6 +55,7 @@ def with_prompt(stats: Stats, batch: Batch, *, beta: float) -> Terms:
 def _terms(
   stats: Stats, batch: Batch, beta: float, imitated: Bool[Array, "B T"]
 ) -> Terms:
+  check(beta=beta)
   size = per.size_of(batch)
   logp = per.means(stats["logp"], batch.completions, size)
   pairs = pairs_of(batch)

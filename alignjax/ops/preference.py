@@ -1,5 +1,6 @@
 """Transforms of log-ratios and tokens that any objective of pairs may take."""
 
+import math
 from collections.abc import Callable
 
 import jax
@@ -9,7 +10,29 @@ from jaxtyping import Array, Float, Int
 from alignjax.ops import completions as per
 from alignjax.ops.pairs import sides
 
+# Option → what it must be, as a test and in words.
+LEGAL = {
+  "beta": (lambda x: 0 < x < math.inf, "above 0"),
+  "tau": (lambda x: 0 < x < math.inf, "above 0"),
+  "label_smoothing": (
+    lambda x: 0 <= x <= 0.5,
+    "from 0 to 0.5: the part of the labels that is wrong",
+  ),
+  "ld_alpha": (lambda x: 0 <= x <= 1, "from 0 to 1 (that is DPO)"),
+  "alpha": (lambda x: 0 <= x < math.inf, "0 or more"),
+  "gamma": (lambda x: 0 <= x < math.inf, "0 or more"),
+  "desirable_weight": (lambda x: 0 <= x < math.inf, "0 or more"),
+  "undesirable_weight": (lambda x: 0 <= x < math.inf, "0 or more"),
+}
 DIVERGENCES = ("reverse_kl", "forward_kl", "js_divergence", "alpha=NUMBER")
+
+
+def check(**options: float) -> None:
+  """Raises ValueError for an option of `LEGAL` that has no meaning."""
+  for name in options.keys() & LEGAL.keys():
+    holds, rule = LEGAL[name]
+    if not holds(options[name]):
+      raise ValueError(f"{name} = {options[name]}; it must be {rule}.")
 
 
 def link(divergence: str) -> Callable[[Array], Array]:

@@ -20,7 +20,7 @@ from jaxtyping import Array, Float
 from alignjax.ops import completions as per
 from alignjax.ops.masked import term
 from alignjax.ops.pairs import expected, pairs_of, reports, sides
-from alignjax.ops.preference import link
+from alignjax.ops.preference import check, link
 from alignjax.types import Batch, Terms
 
 Stats = Mapping[str, Float[Array, "B T"]]
@@ -121,6 +121,7 @@ def pairwise(*, divergence: bool, per_token: bool = False) -> Callable:
     def loss(stats, batch, **options):
       signature.bind(stats, batch, **options)
       shared = {name: options.pop(name) for name in more}
+      check(**options)
       return pair_terms(
         function.__name__,
         functools.partial(function, **options),

@@ -13,6 +13,7 @@ class Run:
 
   def __init__(self, config, place, lm, objectives):
     build.check_counts(config)
+    build.check_losses(config, objectives, lm.config)
     self.config, self.place = config, place
     self.lm, self.objectives = lm, objectives
     self.schedule = build.schedule(config)
