@@ -128,7 +128,10 @@ def test_a_mesh_and_parts_take_the_same_step(pair, ragged):
     weights = own, {"teacher": params["teacher"]}
     state = run.init(*jax.device_put(weights, where))
     size = sum(x.size for x in jax.tree.leaves(own))
-    assert run.count(state)["trained"] == size
+    more = sum(x.size for x in jax.tree.leaves(params["teacher"]))
+    count = {"trained": size, "frozen": 0, "teacher": more}
+    assert run.count(state) == count
+    assert f"taught by gemma2, {more:,} parameters" in run.describe(state)
     batch = jax.device_put(ragged, place.rows)
     state, metrics = run.train_step(state, batch)
     jax.tree.map(

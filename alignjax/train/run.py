@@ -81,8 +81,13 @@ class Run:
     return {k: float(v) for k, v in means.items()}
 
   def count(self, state) -> dict[str, int]:
+    """Parameters of the model, trained and frozen, and a teacher's."""
     size = lambda tree: sum(x.size for x in jax.tree.leaves(tree))  # noqa: E731
-    return {"trained": size(state.params), "frozen": size(state.frozen)}
+    found = {"trained": size(state.params), "frozen": size(state.frozen)}
+    if "teacher" in state.frozen:
+      found["teacher"] = size(state.frozen["teacher"])
+      found["frozen"] -= found["teacher"]
+    return found
 
   def describe(self, state) -> list[str]:
     c, mesh = self.lm.config, self.place.mesh
@@ -92,6 +97,14 @@ class Run:
       f"{n['frozen']:,} frozen, mesh {'×'.join(map(str, mesh.shape.values()))}"
       f" of {mesh.size} {mesh.devices.flat[0].device_kind} device(s)"
     ]
+    if self.moving is not None:
+      lines.append(
+        f"the reference moves every {self.moving.every} steps, by "
+        f"{self.moving.alpha:g} of the way"
+      )
+    if "teacher" in n:
+      family = self.lm.teacher.lm.config.family
+      lines.append(f"taught by {family}, {n['teacher']:,} parameters")
     whole = self.place.left_whole(self.lm.shapes(), floor=2**20)
     if whole:
       lines.append("whole on every device: " + "; ".join(whole))
