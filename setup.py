@@ -46,7 +46,7 @@ setup(
     "cuda12": ["jax[cuda12]"],
     "cuda13": ["jax[cuda13]"],
     "wandb": ["wandb"],
-    "test": ["beartype", "pre-commit", "pytest", "ruff"],
+    "test": ["beartype", "pre-commit", "pytest", "pytest-xdist", "ruff"],
   },
   entry_points={"console_scripts": ["alignjax=alignjax.cli:main"]},
   classifiers=[

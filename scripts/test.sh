@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Lint, then the tests; arguments go to pytest:
+# Lint, then the tests: all of them, in a process a core, or what the arguments
+# tell pytest:
 #
 #   ./scripts/test.sh tests/test_step.py -k accumulate
 set -euo pipefail
@@ -15,5 +16,8 @@ export JAX_COMPILATION_CACHE_DIR=${JAX_COMPILATION_CACHE_DIR:-$PWD/.venv/xla}
 style=0
 .venv/bin/ruff check || style=1
 .venv/bin/ruff format --check || style=1
+# A file's tests stay together: they share what is compiled. Four processes are
+# enough for the memory of most machines.
+[ $# -gt 0 ] || set -- -n logical --maxprocesses 4 --dist loadfile
 .venv/bin/python -m pytest "$@"
 exit $style
