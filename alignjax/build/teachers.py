@@ -102,7 +102,7 @@ def teacher_weights(
 ) -> dict:
   """Frozen weights: {"teacher": its parameters}; {} where there is none.
 
-  They are held in the type they are used in.
+  Those of a path are held in the type they are used in: it may be large.
   data: the rows that it has to read.
 
   Raises ValueError where these are too long for it.
