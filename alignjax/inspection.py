@@ -69,7 +69,9 @@ def show(row: Row, tokenizer: Any, title: str, *, colours: bool) -> Text:
   n, t = len(row.tokens), len(trained(row))
   text = Text(f"{title}: {row.origin}\n{n} tokens, {t} trained\n", style="")
   for name, values in row.fields.items():
-    text.append(f"{name} {', '.join(f'{x:g}' for x in values)}\n")
+    if len(values) < n:  # of completions
+      text.append(f"{name} {', '.join(f'{x:g}' for x in values)}\n")
+  marks = np.maximum(row.completions, row.fields.get("prompt", 0))
   text.stylize("bold")
   documents = row.documents
   if documents is None:
@@ -80,7 +82,7 @@ def show(row: Row, tokenizer: Any, title: str, *, colours: bool) -> Text:
     if last > 1:
       before = "" if d == 1 else "\n"
       text.append(f"{before}── {_heading(row, own, d, last)} ──\n", "dim")
-    for piece, on in spans(row.tokens[own], row.completions[own], tokenizer):
+    for piece, on in spans(row.tokens[own], marks[own], tokenizer):
       if on and not colours:
         piece = f"⟦{piece}⟧"
       text.append(piece, COLOUR if on else "")
@@ -99,14 +101,16 @@ def _heading(row: Row, own: np.ndarray, d: int, last: int) -> str:
 
 
 def spans(
-  tokens: np.ndarray, completions: np.ndarray, tokenizer: Any
+  tokens: np.ndarray, marks: np.ndarray, tokenizer: Any
 ) -> list[tuple[str, bool]]:
   """(text, trained) of a document's stretches, control tokens spelt out.
+
+  marks: above 0 for trained tokens.
 
   A stretch's text is what it adds to the text before it: decoded alone it
   would lose its first space with some tokenizers.
   """
-  on = completions > 0
+  on = marks > 0
   borders = [*np.flatnonzero(np.diff(on)) + 1, len(tokens)]
   found, start, before = [], 0, ""
   for end in map(int, borders):

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from alignjax import build
+from alignjax import build, inspection
 from alignjax.build.layouts import check_prompts
 from alignjax.data.layouts import Apart, Prompted
 from alignjax.data.loader import collate, shape_of, trained
@@ -123,3 +123,12 @@ def test_prompts_are_listed_where_a_loss_reads_them_alone(tmp_path):
   judged = config_of(tmp_path, rows="judged")
   text = message(checked, judged)
   assert "one of assistant, completion" in text
+
+
+def test_a_preview_marks_the_prompt_once(tmp_path):
+  config = config_of(tmp_path)
+  first, *_ = list(inspection.preview(config, 1, colours=False))[2:]
+  text = first.plain
+  assert "prompt 0" not in text and "label 1, 0" in text
+  assert text.count("<|im_start|>⟦user\n12?<|im_end|>\n<|im_start|>") == 1
+  assert text.count("<|im_start|>user\n12?<|im_end|>\n<|im_start|>") == 1
