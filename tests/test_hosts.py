@@ -24,7 +24,7 @@ config.data.eval.limit = 24
 config.data.workers = 1
 config.train.steps, config.train.eval_every = steps, 4
 config.train.neftune = 5.0
-config.checkpoint.every = 0
+config.checkpoint.every = 5
 config.sample.count, config.sample.every = 1, 0
 config.sample.max_tokens = 4
 config.model.chunk = 8
@@ -122,9 +122,15 @@ def test_one_host_goes_on_where_two_stopped(
   close(one[0], folder)
 
 
-def test_two_hosts_go_on_where_one_stopped(root, one, tmp_path):
-  assert go(root, tmp_path, 1, stop=5)[0]["status"] == 75
-  assert [host["status"] for host in go(root, tmp_path, 2)] == [0, 0]
-  close(one[0], tmp_path)
-  samples = [read_metrics(f / "samples.jsonl") for f in (one[0], tmp_path)]
+def test_two_hosts_go_on_where_one_was(root, one, tmp_path):
+  """As after a kill behind step 5: its logs say more than its checkpoints."""
+  folder = tmp_path / "run"
+  shutil.copytree(one[0], folder)
+  shutil.rmtree(folder / "checkpoints" / str(STEPS))
+  found = go(root, folder, 2)
+  assert [host["status"] for host in found] == [0, 0]
+  steps = {step for step, *_ in rows_of(found)}  # and held-out batches 0, 1
+  assert steps == {0, 1, 5, 6, 7}
+  close(one[0], folder)
+  samples = [read_metrics(f / "samples.jsonl") for f in (one[0], folder)]
   assert samples[0] == samples[1]
