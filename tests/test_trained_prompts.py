@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from alignjax import build, inspection
+from alignjax.build import annotations
 from alignjax.build.layouts import check_prompts
 from alignjax.data.layouts import Apart, Prompted
 from alignjax.data.loader import collate, shape_of, trained
@@ -36,10 +37,13 @@ def config_of(tmp_path, words="tiny,prompt", **data):
   return c
 
 
-def batch_of(config):
+def read(config):
   place = build.placement(config)
-  found = build.data(config, byte_tokenizer(), preset("tiny"), place)
-  return jax.tree.map(jnp.asarray, found.train[0])
+  return build.data(config, byte_tokenizer(), preset("tiny"), place)
+
+
+def batch_of(config):
+  return jax.tree.map(jnp.asarray, read(config).train[0])
 
 
 def row():
@@ -132,3 +136,15 @@ def test_a_preview_marks_the_prompt_once(tmp_path):
   assert "prompt 0" not in text and "label 1, 0" in text
   assert text.count("<|im_start|>⟦user\n12?<|im_end|>\n<|im_start|>") == 1
   assert text.count("<|im_start|>user\n12?<|im_end|>\n<|im_start|>") == 1
+
+
+def test_a_kept_reference_says_whether_prompts_are_in_it(tmp_path):
+  """Rows and layout are the same, and the numbers are more."""
+  found = []
+  for words in ("tiny", "tiny,prompt"):
+    config = config_of(tmp_path, words)
+    key = annotations._key(read(config), config, LM(preset("tiny")), {})
+    found.append(key.pop("layout"))
+    found.append(key)
+  assert found[0] == "apart" and found[2] == "apart+prompts"
+  assert found[1] == found[3]

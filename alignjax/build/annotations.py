@@ -24,7 +24,7 @@ from ml_collections import ConfigDict
 from alignjax import pretrained, sharding
 from alignjax.annotate import Ragged, annotate, make_annotator, with_fields
 from alignjax.build import tokens
-from alignjax.build.layouts import kind, lying
+from alignjax.build.layouts import kind, lying, trains_prompts
 from alignjax.build.reading import FIELD, is_read
 from alignjax.build.record import checksum
 from alignjax.build.rows import Data, annotated, check_vocabulary
@@ -178,7 +178,7 @@ def _key(found: Data, config: ConfigDict, lm: LM, params: dict) -> dict:
     "weights": checksum(params),
     "dtype": lm.dtype,
     "tokenizer": found.identity["tokenizer"],
-    "layout": layout,
+    "layout": layout + "+prompts" * trains_prompts(config),
     "needs": ["logp"],
   }
   if rows == "judged+kl":  # which completion is set under which prompt
