@@ -1,5 +1,6 @@
 """Parity vectors as batches and statistics, and how near is near enough."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -29,6 +30,7 @@ def pairs(x):
   return jnp.concatenate(jnp.split(x, 2), 1)
 
 
+@jax.jit
 def read(logits, ids):
   """Statistics of logits: position t predicts the token at t + 1."""
   return statistics(logits[:, :-1], ids[:, 1:], STATS)
