@@ -245,7 +245,8 @@ class Checkpoints:
 
 
 def _trees(state: State) -> dict:
-  """What is saved of a state, each in a folder; `rest` is small."""
+  """What is saved of a state, each in a folder; `rest` is small, but
+  for a reference that moves."""
   rest = state._asdict()
   del rest["frozen"]
   return {k: rest.pop(k) for k in ("params", "moments")} | {"rest": rest}
