@@ -57,8 +57,9 @@ class Batch(NamedTuple):
 
   The position `where[b, t]` of row b predicts `targets[b, t]`, the token that
   follows it. Only trained tokens are listed, so the readout never touches the
-  rest; `completions` is 0 on the unused tail. `weights` is what a trained token
-  counts in the loss, 0 on the tail.
+  rest; `completions` is 0 on the unused tail. Tokens of a prompt may be listed
+  too, in completion 0; the field "prompt" is 1 there. `weights` is what a
+  trained token counts in the loss, 0 on the tail.
 
   parents: the document that a token's own one continues and sees, 0 for none;
     None where no document of the batch has one.
