@@ -27,7 +27,9 @@ class Table(Protocol):
 
   def __getitem__(self, index: int) -> Row: ...
 
-  def origin(self, index: int) -> str: ...
+  def origin(self, index: int) -> str:
+    """Where a row came from."""
+    ...
 
 
 class Shape(NamedTuple):

@@ -137,6 +137,7 @@ class ModelConfig:
 
   @property
   def scale(self) -> float:
+    """What queries are multiplied by."""
     return self.query_scale or 1.0 / math.sqrt(self.head_size)
 
   @property

@@ -5,6 +5,7 @@ training, preferences and evaluation need no download and share one source of
 truth. Everything is a function of (split, seed, clusters).
 """
 
+import functools
 from collections.abc import Sequence
 
 from alignjax.data.suite import (
@@ -110,7 +111,8 @@ def preference(row: dict) -> dict:
   }
 
 
-def _order(cluster: Cluster, split: str, seed: int) -> list[tuple]:
+@functools.cache  # a run reads the suite several times
+def _order(cluster: Cluster, split: str, seed: int) -> tuple[tuple, ...]:
   """Every (cluster, template, instance, prompt) of a split, by seeded hash."""
   found = [
     (cluster, index, instance, template.format(**instance.slots))
@@ -118,7 +120,7 @@ def _order(cluster: Cluster, split: str, seed: int) -> list[tuple]:
     if side(instance.key) == split
     for index, template in enumerate(cluster.templates)
   ]
-  return sorted(found, key=lambda turn: digest("order", seed, turn[-1]))
+  return tuple(sorted(found, key=lambda t: digest("order", seed, t[-1])))
 
 
 def _row(cluster: Cluster, index: int, instance: Instance, prompt: str) -> dict:
