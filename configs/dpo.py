@@ -8,8 +8,8 @@ Rows are `prompt`, `chosen`, `rejected`, or one of the forms the README names.
 The reference is the model as it starts; its log-probabilities are computed once
 and kept beside the run.
 
-Expected: `rewards/accuracies` rises from 0 above 0.5 within an epoch, and
-`rewards/margins` with it.
+Expected: `rewards/accuracies` rises from chance, and `rewards/margins` from 0,
+within an epoch (docs/results.md has a run).
 Words after the colon: `tiny` (under a minute on a CPU, from scratch), `lora`
 (adapters alone are trained; the base is the reference), `moving` (every 512
 steps, 8 if tiny, the reference takes 0.6 of the policy's weights, all of its

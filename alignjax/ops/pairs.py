@@ -85,8 +85,8 @@ def reports(
 ) -> dict[str, Term]:
   """What every loss of pairs reports: means over pairs, and over tokens.
 
-  A tie of rewards counts as wrong: at the start, where policy and reference
-  are equal, accuracy is 0.
+  A tie of rewards counts as wrong. At the start, where policy and reference are
+  equal, accuracy says nothing: 0, or the last bits of two programs.
   """
   present = pairs_present(batch)
   trained = batch.completions > 0
