@@ -18,6 +18,7 @@ import optax
 from jaxtyping import Array, Float, Int
 
 from alignjax.ops import spikes
+from alignjax.ops.microbatches import microbatches, summed
 from alignjax.optim import Schedule, merge
 from alignjax.types import Batch, Term, Terms
 
@@ -25,6 +26,9 @@ from alignjax.types import Batch, Term, Terms
 Stats = Callable[..., Mapping[str, jax.Array]]
 # state, batch → the batch with more fields
 Annotate = Callable[["State", Batch], Batch]
+
+
+VALUES = ("critic", "value_head")  # parameters that say values, and no tokens
 
 
 class Objective(NamedTuple):
@@ -59,7 +63,9 @@ class State(NamedTuple):
   params: what is trained. frozen: takes part in the forward pass and is an
     argument of the step, never closed over, never differentiated.
   history: loss and gradient norm of the last updates, a ring.
-  reference: what `params` are compared with where that moves; {} elsewhere.
+  reference: what `params` are compared with where it moves, or completions are
+    sampled; {} elsewhere.
+  control: numbers that a rollout sets for the next one, by name; {} elsewhere.
   """
 
   step: Int[Array, ""]
@@ -69,21 +75,29 @@ class State(NamedTuple):
   moments: optax.OptState
   history: Float[Array, "2 128"]
   reference: dict
+  control: dict
 
 
 def init(
   params: dict,
   frozen: dict,
   optimizer: optax.GradientTransformation,
-  moving: Moving | None = None,
+  *,
+  refers: bool = False,
+  control: Mapping[str, float] | None = None,
 ) -> State:
-  """The state before the first step; a reference that moves starts as θ."""
+  """The state before the first step.
+
+  refers: it keeps a reference: θ at first, without what says values.
+  """
   zero = jnp.int32(0)
   history = jnp.zeros((2, spikes.WINDOW), jnp.float32)
   # Buffers of its own: those of `params` are donated.
-  reference = jax.tree.map(jnp.copy, params) if moving else {}
+  policy = {k: x for k, x in params.items() if k not in VALUES}
+  reference = jax.tree.map(jnp.copy, policy) if refers else {}
   moments = optimizer.init(params)
-  return State(zero, zero, params, frozen, moments, history, reference)
+  control = {k: jnp.float32(x) for k, x in (control or {}).items()}
+  return State(zero, zero, params, frozen, moments, history, reference, control)
 
 
 def as_it_is(state: State, batch: Batch) -> Batch:
@@ -157,30 +171,6 @@ def metrics_of(
     for name, term in parts.metrics.items():
       out[f"{label}/{name}" if name in out else name] = ratio(term)
   return out
-
-
-def microbatches(batch, k: int):
-  """A tree of [B, …] → [k, B/k, …]; part i takes rows i, i + k, i + 2k, …
-
-  So every device keeps its own rows.
-  """
-
-  def one(x):
-    return x.reshape(x.shape[0] // k, k, *x.shape[1:]).swapaxes(0, 1)
-
-  return jax.tree.map(one, batch)
-
-
-def summed(one: Callable, parts):
-  """The sum of one(*part) over the parts, one at a time."""
-  first = jax.tree.map(lambda x: x[0], parts)
-  shapes = jax.eval_shape(one, *first)
-  zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
-
-  def body(carry, part):
-    return jax.tree.map(jnp.add, carry, one(*part)), None
-
-  return jax.lax.scan(body, zeros, parts)[0]
 
 
 def make_train_step(

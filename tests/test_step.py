@@ -127,13 +127,6 @@ def test_objectives_are_weighed_and_named(two_rows):
   assert {"mean_token_accuracy", "calm/mean_token_accuracy"} <= set(metrics)
 
 
-def test_microbatches_take_every_kth_row(ragged):
-  found = step.microbatches(jax.tree.map(jnp.asarray, ragged), 4)
-  assert found.tokens.shape == (4, 2, 16)
-  for i in range(4):
-    np.testing.assert_array_equal(found.targets[i], ragged.targets[i::4])
-
-
 def test_a_ratio_over_nothing_is_zero():
   found = step.ratio(term(jnp.full(2, jnp.nan), jnp.zeros(2, bool)))
   assert float(found) == 0.0

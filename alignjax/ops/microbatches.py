@@ -1,0 +1,30 @@
+"""Batches in parts, so that one part at a time is in memory."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+
+def microbatches(batch, k: int):
+  """A tree of [B, …] → [k, B/k, …]; part i takes rows i, i + k, i + 2k, …
+
+  So every device keeps its own rows.
+  """
+
+  def one(x):
+    return x.reshape(x.shape[0] // k, k, *x.shape[1:]).swapaxes(0, 1)
+
+  return jax.tree.map(one, batch)
+
+
+def summed(one: Callable, parts):
+  """The sum of one(*part) over the parts, one at a time."""
+  first = jax.tree.map(lambda x: x[0], parts)
+  shapes = jax.eval_shape(one, *first)
+  zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+
+  def body(carry, part):
+    return jax.tree.map(jnp.add, carry, one(*part)), None
+
+  return jax.lax.scan(body, zeros, parts)[0]
