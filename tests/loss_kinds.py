@@ -47,14 +47,27 @@ KTO = {
   for kind in ("kto", "apo_zero_unpaired")
 }
 SFT = {kind: {} for kind in ("loss", "chosen", "dft")}
+CLIP = dict(low=0.2, high=0.3)
+GRPO = {
+  "grpo": dict(CLIP, cap=2.0),
+  "dapo": dict(CLIP, cap=2.0),
+  "dr_grpo": dict(CLIP, cap=2.0, max_tokens=10),
+  "gspo": CLIP,
+  "cispo": dict(high=5.0),
+  "kl": dict(over="sequences", corrected=True),
+}
+PPO = {"policy": dict(clip=0.2), "value": dict(clip=0.2), "entropy": {}}
 OPTIONS = {
   "aot": AOT,
   "cpo": CPO,
   "distill": {"loss": {}},
   "dpo": DPO,
+  "grpo": GRPO,
   "kto": KTO,
   "orpo": ORPO,
+  "ppo": PPO,
   "reward": REWARD,
+  "rloo": {"loss": CLIP},
   "sft": SFT,
 }
 # Files of losses: each has its line above.
@@ -86,6 +99,19 @@ THERE = ENDS > 0
 READ = (IDS > 0) | (PROMPT > 0)
 
 
+def sampled(mask):
+  """Fields of a rollout, of the tokens where mask."""
+  draw = np.random.default_rng(4)
+  found = {
+    "old/logp": -draw.uniform(0.1, 3, mask.shape),
+    "old/value": draw.normal(0, 1, mask.shape),
+    "advantages": draw.normal(0, 1, mask.shape),
+    "returns": draw.normal(0, 1, mask.shape),
+    "valued": np.ones(mask.shape),
+  }
+  return {k: jnp.float32(jnp.where(mask, x, 0.0)) for k, x in found.items()}
+
+
 def batch_of(ids=IDS, ends=ENDS, **fields):
   zeros = jnp.zeros_like(ids)
   draw = np.random.default_rng(3)
@@ -95,6 +121,7 @@ def batch_of(ids=IDS, ends=ENDS, **fields):
     "margin": jnp.zeros(ends.shape),
     "prompt": PROMPT,
     "kl": jnp.zeros(ends.shape),
+    **sampled(ids > 0),
   }
   known |= fields
   read = (ids > 0) | (known["prompt"] > 0)
@@ -109,6 +136,7 @@ def stats_of(seed=0):
     "correct": draw.integers(0, 2, IDS.shape),
     "sum_p2": draw.uniform(0.1, 1, IDS.shape),
     "jsd": draw.uniform(0, 1, IDS.shape),
+    "value": draw.normal(0, 1, IDS.shape),
     "score": draw.normal(0, 1, ENDS.shape),
   }
   return {name: jnp.float32(x) for name, x in tokens.items()}

@@ -14,7 +14,7 @@ import optax
 import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from loss_kinds import ENDS as PLACES
-from loss_kinds import FILES, IDS, KINDS, MODULES, NAMES, OPTIONS
+from loss_kinds import FILES, IDS, KINDS, MODULES, NAMES, OPTIONS, sampled
 
 from alignjax import build, step
 from alignjax.types import Batch
@@ -47,6 +47,14 @@ TOKENS = jnp.where(READ, 1 + jnp.arange(READ.size).reshape(READ.shape), 0)
 ENDS = jnp.where(THERE, 1 + jnp.arange(THERE.size).reshape(THERE.shape), 0)
 
 
+# Fields that may hold anything but where tokens are read or trained, and where
+# completions are.
+DIRTY = {"reference/logp": "read", "label": "sides", "margin": "sides"}
+DIRTY |= dict.fromkeys(
+  ("old/logp", "old/value", "advantages", "returns"), "trained"
+)
+
+
 def batch_of():
   """The rows as short as they can be, with 0 where nothing is read."""
   draw = np.random.default_rng(3)
@@ -58,6 +66,7 @@ def batch_of():
     "prompt": PROMPT,
     # Of judged answers the second is another prompt's.
     "kl": jnp.where(THERE, jnp.array([0.0, 1, 0, 1]), 0.0),
+    **sampled(IDS > 0),
   }
   fields = {k: jnp.float32(x) for k, x in fields.items()}
   weights = jnp.float32(jnp.where(READ, draw.uniform(0.5, 2, (8, 1)), 0.0))
@@ -77,13 +86,14 @@ def padded(batch):
 
   tokens = more(READ, 4, False)
   sides = more(THERE, 2, False)
+  trained = more(IDS > 0, 4, False)
   fields = {
     k: more(x, 4, 0.0) if x.shape == READ.shape else more(x, 2, 0.0)
     for k, x in batch.fields.items()
   }
-  for name in ("reference/logp", "label", "margin"):
-    of = tokens if name == "reference/logp" else sides
-    fields[name] = dirty(fields[name], of)
+  for name, of in DIRTY.items():
+    mask = {"read": tokens, "sides": sides, "trained": trained}[of]
+    fields[name] = dirty(fields[name], mask)
   garbage = more(batch.tokens, 7, 39)
   return Batch(
     *[garbage] * 3,
