@@ -4,21 +4,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import jax
-from jax.experimental import multihost_utils
 
 from alignjax.data import chat
 from alignjax.data.templates import Template, stop_ids
 from alignjax.models.lm import LM, Params
 from alignjax.sample import make_sampler, prompts_of
+from alignjax.sharding import fetched
 
 Messages = Sequence[Mapping]
-
-
-def fetched(tree):
-  """Device arrays as numpy, whole on every host."""
-  if jax.process_count() == 1:
-    return jax.device_get(tree)
-  return multihost_utils.process_allgather(tree, tiled=True)
 
 
 class Completion(NamedTuple):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, Sharding
 from jax.sharding import PartitionSpec as P
 
@@ -192,6 +193,13 @@ def put_rows(make: Callable, size: int, sharding: Sharding):
     return jax.make_array_from_callback(shape, sharding, part)
 
   return jax.tree.map(place, make(rows))
+
+
+def fetched(tree):
+  """Device arrays as numpy, whole on every host."""
+  if jax.process_count() == 1:
+    return jax.device_get(tree)
+  return multihost_utils.process_allgather(tree, tiled=True)
 
 
 def local_rows(size: int, sharding: Sharding) -> list[int]:

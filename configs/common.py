@@ -4,13 +4,13 @@ from ml_collections import ConfigDict
 
 # Regex on the parameter path → mesh axes of its last dimensions.
 PARAMS = (
-  ("(teacher/)?(embed|head)", ("tensor", "fsdp")),
+  ("((teacher|critic)/)?(embed|head)", ("tensor", "fsdp")),
   (".*/attention/query/kernel", ("fsdp", "tensor", None)),
   (".*/attention/(key|value)/kernel", ("fsdp", "tensor", None)),
   (".*/attention/out/kernel", ("tensor", None, "fsdp")),
   (".*/mlp/(gate|up)/kernel", ("fsdp", "tensor")),
   (".*/mlp/down/kernel", ("tensor", "fsdp")),
-  (".*(scale|bias)|(teacher/)?positions", ()),
+  (".*(scale|bias)|((teacher|critic)/)?positions", ()),
 )
 
 ROWS = ("data", "fsdp")
@@ -90,6 +90,9 @@ def base() -> ConfigDict:
       beta=0.5,  # 0 = KL(teacher ‖ student) … 1 = KL(student ‖ teacher)
     )
   )
+  # What completions are sampled with, scored by and valued by; {} = none are.
+  # `rollout` and `critic` below set them.
+  c.rollout, c.reward, c.critic = ConfigDict(), ConfigDict(), ConfigDict()
   # Adapters; rank 0 = none. `lora` below sets them and what goes with them.
   c.lora = ConfigDict(dict(rank=0, alpha=32.0, targets=(), root=False))
   c.optim = ConfigDict(
@@ -228,6 +231,41 @@ def scores(c: ConfigDict, heads: int = 1) -> ConfigDict:
   """A reward model of the base: scalar heads, small on every device."""
   c.model.scores = heads
   c.sharding.params += (("score_head", ()),)
+  return c
+
+
+def rollout(c: ConfigDict, advantage: dict, **changes) -> ConfigDict:
+  """Batches are completions that the policy samples as it is."""
+  c.rollout = ConfigDict(
+    dict(
+      samples=1,  # completions of a prompt
+      minibatches=1,  # updates of an epoch; each has train.batch completions
+      epochs=1,  # passes over the completions of a rollout
+      max_tokens=48,
+      temperature=1.0,
+      kl=0.05,  # coefficient of the KL to the reference in the reward
+      kl_target=0.0,  # nats a completion it is steered to; 0 = it stays
+      kl_horizon=10_000.0,  # completions over which it is
+      missing_stop=0.0,  # what a completion without an end loses
+      clip=0.0,  # scores are held within; 0 = they are not
+      advantage=advantage,
+    )
+  )
+  c.rollout.update(changes)
+  return c
+
+
+def critic(c: ConfigDict, trunk: bool = False) -> ConfigDict:
+  """A model that says what score is to be expected."""
+  c.critic = ConfigDict(
+    dict(
+      path="",  # a reward model; "" = the policy as it starts, and a head of 0
+      revision="",
+      trunk=trunk,  # a head on the policy itself instead
+    )
+  )
+  head = "value_head" if trunk else "critic/score_head"
+  c.sharding.params += ((head, ()),)
   return c
 
 

@@ -33,19 +33,26 @@ def test_a_config_takes_a_step(name, words, tmp_path):
   config.mesh = (1, 1, 1)
   place = build.placement(config)
   model = build.model(config, place)
-  data = build.data(config, model.tokenizer, model.lm.config, place)
   objectives = build.objectives(config)
   lm = build.taught(model.lm, config, place, model.tokenizer, objectives)
   run = Run(config, place, lm, objectives)
-  if run.moving is None and build.reads_reference(objectives):
+  data = run.data(model.tokenizer, tmp_path)
+  if run.asks_before and build.reads_reference(objectives):
     data = build.with_reference(data, config, place, lm, model.params, tmp_path)
   trained, frozen = optim.split(model.params, config.optim.frozen)
   frozen |= build.teacher_weights(lm, config, place, data)
   state = run.init(trained, frozen)
   prompts = build.prompts(config, model.tokenizer, data.template)
   assert bool(prompts) == bool(config.sample.count)
-  state, metrics = run.train_step(state, run.put(data.train, 0))
+  state, batch, told = run.feed(data.train)(state, 0)
+  state, metrics = run.train_step(state, batch)
   assert int(state.step) == 1 and float(metrics["skipped"]) == 0
+  assert (told is not None) == bool(config.rollout)
+  if told is not None:  # nothing is right yet, and nothing was to be expected
+    assert told.metrics["rollout/logp_gap"] < 1e-5
+    assert float(metrics["val/ratio_gap"]) < 1e-5
+    assert float(metrics["policy/approxkl_avg"]) < 1e-9
+    return
   assert 0 < float(metrics["loss"]) < 26  # 1/(4β²) of ipo, the largest
 
 

@@ -46,7 +46,7 @@ def run(moving, batches, accumulate=1, annotate=refer, reference=None):
   reference: where it is first, if not at the start.
   """
   train_step = compiled(moving, accumulate, annotate)
-  state, seen = step.init(START, {}, OPTIMIZER, moving), []
+  state, seen = step.init(START, {}, OPTIMIZER, refers=moving is not None), []
   if reference is not None:
     state = state._replace(reference=reference)
   for batch in batches:

@@ -14,6 +14,7 @@ from alignjax.build.models import (
 from alignjax.build.reading import check_losses
 from alignjax.build.reading import is_read as reads_reference
 from alignjax.build.record import record
+from alignjax.build.rollouts import asked
 from alignjax.build.rows import Data, Prompt, check_vocabulary, data, prompts
 from alignjax.build.teachers import taught, teacher_weights
 from alignjax.build.training import (
@@ -31,6 +32,7 @@ __all__ = [
   "Data",
   "Model",
   "Prompt",
+  "asked",
   "check_vocabulary",
   "check_counts",
   "check_labels",

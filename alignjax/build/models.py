@@ -12,6 +12,7 @@ import jax
 from ml_collections import ConfigDict
 
 from alignjax import optim, pretrained, sharding
+from alignjax.build.critics import valued, with_critic
 from alignjax.checkpoint import Checkpoints
 from alignjax.data.tokenizer import byte_tokenizer
 from alignjax.generate import make_generator
@@ -19,6 +20,7 @@ from alignjax.models.config import ModelConfig
 from alignjax.models.lm import LM
 from alignjax.models.lora import Lora, merge
 from alignjax.models.presets import preset
+from alignjax.step import VALUES
 
 
 class Model(NamedTuple):
@@ -54,6 +56,7 @@ def outline(config: ConfigDict, place: sharding.Placement) -> tuple[LM, object]:
   found, tokenizer = shape(config)
   adapters = Lora(**config.lora) if config.lora.rank else None
   lm = LM(found, m.dtype, m.remat, m.chunk, place.constrain, adapters)
+  lm = valued(lm, config)
   place.tree(lm.shapes())
   return lm, tokenizer
 
@@ -84,7 +87,8 @@ def weights(config: ConfigDict, place: sharding.Placement, lm: LM) -> dict:
   m, key = config.model, jax.random.key(config.seed)
   where = place.tree(lm.shapes())
   if not _is_path(m):
-    return jax.jit(lm.init, out_shardings=where)(key)
+    found = jax.jit(lm.init, out_shardings=where)(key)
+    return with_critic(found, config, place, lm)
   found = pretrained.load(
     m.path,
     revision=m.revision or None,
@@ -93,7 +97,8 @@ def weights(config: ConfigDict, place: sharding.Placement, lm: LM) -> dict:
   )[1]
   if jax.tree.structure(found) == jax.tree.structure(where):
     return found
-  return jax.jit(lm.complete, out_shardings=where, donate_argnums=1)(key, found)
+  complete = jax.jit(lm.complete, out_shardings=where, donate_argnums=1)
+  return with_critic(complete(key, found), config, place, lm)
 
 
 def tokenizer(config: ConfigDict):
@@ -149,6 +154,8 @@ def trained(workdir: Path) -> Model:
       warnings.warn(line, stacklevel=2)
     params = saved.params(newest.step, params)
   params, lm = optim.merge(params, frozen), found.lm
+  params = {k: x for k, x in params.items() if k not in VALUES}
+  lm = dataclasses.replace(lm, values=False, critic=None)
   if lm.lora is not None:
     params, lm = merge(params, lm.lora), dataclasses.replace(lm, lora=None)
   return found._replace(params=params, lm=lm)

@@ -17,6 +17,8 @@ from alignjax.types import Batch
 
 FIELD = "reference/logp"
 OF_TOKENS = (FIELD, "prompt")
+# What rollouts make of tokens beside.
+OF_ROLLOUTS = ("old/logp", "old/value", "valued", "advantages", "returns")
 # Of completions, by what a row is. Of judged answers the one that another
 # prompt's stands beside is alone: both are no pair.
 HELD = {
@@ -39,7 +41,7 @@ def is_read(objectives: Mapping[str, Objective], field: str = FIELD) -> bool:
 
   fields = Noting()
   for objective in objectives.values():
-    _take(objective, fields, ("label", "margin", "kl"), 2)
+    _take(objective, fields, ("label", "margin", "kl"), 2, OF_ROLLOUTS)
   return fields.read
 
 
@@ -59,6 +61,9 @@ def check_losses(
     except ValueError as error:
       raise ValueError(f"loss.{label}: {error}") from None
   check_prompts(config, is_read(objectives, "prompt"))
+  if config.rollout:
+    _check_rollouts(objectives)
+    return
   rows = kind(config).rows
   for label, objective in objectives.items():
     legal = [name for name in ROWS if _fits(objective, name)]
@@ -68,6 +73,17 @@ def check_losses(
         f"Set data.rows to {' or '.join(legal)}, or use another loss."
       )
     _check_scores(label, objective, model)
+
+
+def _check_rollouts(objectives: Mapping[str, Objective]) -> None:
+  for label, objective in objectives.items():
+    try:
+      _take(objective, {}, (), 1, OF_ROLLOUTS)
+    except (KeyError, ValueError):
+      raise ValueError(
+        f"loss.{label} cannot be taken of completions that were sampled "
+        "(config.rollout).\nUse ppo, grpo or rloo."
+      ) from None
 
 
 def _check_scores(label: str, objective: Objective, model: ModelConfig) -> None:
@@ -95,15 +111,18 @@ def _fits(objective: Objective, rows: str) -> bool:
   return True
 
 
-def _take(objective: Objective, fields: dict, held, sides: int) -> None:
-  """The loss of a batch with some fields of its `sides` completions."""
+def _take(
+  objective: Objective, fields: dict, held, sides: int, more=()
+) -> None:
+  """The loss of a batch with some fields of its `sides` completions, and more
+  of tokens."""
   B, L, T = 1, 8, 4
 
   def run():
     row, ids = jnp.zeros((B, L), jnp.int32), jnp.zeros((B, T), jnp.int32)
     of_tokens, of_completions = jnp.zeros((B, T)), jnp.zeros((B, sides))
     fields.update({k: of_completions for k in held})
-    fields.update({k: of_tokens for k in OF_TOKENS})
+    fields.update({k: of_tokens for k in (*OF_TOKENS, *more)})
     batch = Batch(*[row] * 3, *[ids] * 3, of_tokens, fields=fields)
     if sides:
       batch = batch._replace(ends=jnp.zeros((B, sides), jnp.int32))

@@ -214,12 +214,12 @@ def prompts(
     item
     for turn in itertools.zip_longest(*found)
     for item in turn
-    if item is not None and _answered(item) and reading.keeps(item)
+    if item is not None and answered(item) and reading.keeps(item)
   )
-  return [Prompt(*_answered(i)) for i in itertools.islice(chats, s.count)]
+  return [Prompt(*answered(i)) for i in itertools.islice(chats, s.count)]
 
 
-def _answered(item: Item) -> tuple | None:
+def answered(item: Item) -> tuple | None:
   """(turns, answer): the last one, or the first one of a pair; None: a text."""
   if isinstance(item, Example):
     last = item.messages[-1:]

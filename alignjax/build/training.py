@@ -1,16 +1,15 @@
 """What a config trains with: losses, learning rate, optimizer."""
 
 import importlib
-import inspect
-import math
 from collections.abc import Mapping
-from functools import partial
+from importlib.resources import files
 from types import ModuleType
 
 import optax
 from ml_collections import ConfigDict
 
 from alignjax import optim
+from alignjax.build import named
 from alignjax.build.tables import Tables
 from alignjax.step import Objective
 
@@ -59,59 +58,24 @@ def _reads_labels(objective: Objective) -> bool:
 
 def objective(label: str, options: Mapping) -> Objective:
   """One entry of `config.loss`."""
-  options = dict(options)
   where = f"loss.{label}"
-  try:
-    name, weight = options.pop("name"), options.pop("weight")
-  except KeyError as error:
-    raise ValueError(f"{where} needs name and weight; no {error}.") from None
-  if not math.isfinite(weight):
-    raise ValueError(f"{where}.weight = {weight}; it must be a finite number.")
+  name, weight, options = named.split(options, where)
   module = _loss_module(name, where)
   kind = options.pop("kind", "loss")
-  function = getattr(module, kind, None)
-  legal = [k for k, f in vars(module).items() if _is_kind(f, module)]
-  if not _is_kind(function, module):
-    raise ValueError(
-      f"{where}: {name} has no kind {kind!r}; one of {', '.join(legal)}."
-    )
-  wanted = [
-    p.name
-    for p in inspect.signature(function).parameters.values()
-    if p.kind is p.KEYWORD_ONLY
-  ]
-  if sorted(options) != sorted(wanted):
-    raise ValueError(
-      f"{where}: {name} takes {', '.join(wanted) or 'no options'}; "
-      f"the config gives {', '.join(options) or 'none'}."
-    )
+  found = named.function(
+    module, kind, options, where=where, first=("stats", "batch")
+  )
   return Objective(
-    float(weight),
-    getattr(function, "needs", module.needs),
-    partial(function, **options),
-    getattr(function, "first", None),
+    weight,
+    getattr(found.func, "needs", module.needs),
+    found,
+    getattr(found.func, "first", None),
   )
 
 
-def _is_kind(function: object, module: ModuleType) -> bool:
-  """Whether a loss's file has this function for configs to name."""
-  if not inspect.isfunction(function) or function.__name__.startswith("_"):
-    return False
-  own = function.__module__ == module.__name__
-  return own and list(inspect.signature(function).parameters)[:2] == [
-    "stats",
-    "batch",
-  ]
-
-
-def _loss_module(name: str, where: str):
+def _loss_module(name: str, where: str) -> ModuleType:
   if "." in name:
-    try:
-      return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-      raise ValueError(f"{where}: cannot import {name!r}: {error}.") from None
-  from importlib.resources import files
-
+    return named.imported(name, where)
   legal = sorted(
     f.name[:-3]
     for f in files("alignjax.losses").iterdir()

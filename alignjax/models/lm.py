@@ -23,6 +23,10 @@ Params = dict
 DTYPES = ("float32", "bfloat16", "float16", "float64")
 
 
+# Statistics that are not of `ops.readout`.
+_NOT_READ_OUT = ("score", "hidden", "jsd", "value")
+
+
 def unconstrained(x: jax.Array, name: str) -> jax.Array:
   """No mesh: activations stay where they are."""
   del name
@@ -52,6 +56,10 @@ class LM:
   lora: the adapters of parameters that hold a subtree "lora"; parameters
     without it are the base alone.
   teacher: whom the statistic "jsd" is of.
+  values: whether parameters hold "value_head" [1, D], 0 at first, by which the
+    statistic "value" is read.
+  critic: a model with one scalar head and parameters of its own, under
+    "critic", which says "value" instead.
   """
 
   config: ModelConfig
@@ -61,6 +69,8 @@ class LM:
   constrain: Constrain = unconstrained
   lora: Lora | None = None
   teacher: Teacher | None = None
+  values: bool = False
+  critic: "LM | None" = None
 
   def __post_init__(self):
     if self.remat not in REMAT:
@@ -91,6 +101,11 @@ class LM:
     if c.scores and "score_head" not in params:
       params = {k: x for k, x in params.items() if k != "head" or c.own_head}
       params["score_head"] = heads.init(one, c.width, c.scores)
+    if self.values and "value_head" not in params:
+      params = params | {"value_head": jnp.zeros((1, c.width))}
+    if self.critic is not None and "critic" not in params:
+      own = self.critic.init(jax.random.fold_in(key, 2))
+      params = params | {"critic": own}
     if self.lora is not None and "lora" not in params:
       params = params | {"lora": lora.init(two, params, self.lora)}
     return params
@@ -169,6 +184,7 @@ class LM:
     keys: Key[Array, "B"] | None = None,
     *,
     neftune: float = 0.0,
+    temperature: float = 1.0,
   ) -> dict[str, Float[Array, "B ..."]]:
     """Statistics of a batch: one forward pass, for all losses.
 
@@ -178,8 +194,13 @@ class LM:
     "score" is of completions, [B, S], or [B, S, k] of k heads, to be masked by
     `batch.ends`.
 
+    "value" [B, T] is what is expected of the state that a target is predicted
+    from, by the value head.
+
     keys: one a row, of the noise on its embeddings; None: there is none.
     neftune: α of that noise (`ops.noise`).
+    temperature: what logits are divided by, as they were when tokens were
+      sampled.
     """
     noise = None
     if keys is not None and neftune:
@@ -194,9 +215,11 @@ class LM:
     x = jnp.take_along_axis(x, batch.where[:, :, None], axis=1)
     if "hidden" in needs:
       out["hidden"] = x
+    if "value" in needs:
+      out["value"] = self.value(params, batch, x)
     if "jsd" in needs:
       out["jsd"] = self.divergence(params, x, batch.fields["teacher/hidden"])
-    of_tokens = [n for n in needs if n not in ("score", "hidden", "jsd")]
+    of_tokens = [n for n in needs if n not in _NOT_READ_OUT]
     if not of_tokens:
       return out
     return out | readout(
@@ -206,8 +229,29 @@ class LM:
       needs=of_tokens,
       chunk=self.chunk,
       softcap=self.config.final_softcap,
+      temperature=temperature,
       constrain=self.constrain,
     )
+
+  def value(
+    self, params: Params, batch: Batch, hidden: Float[Array, "B T D"]
+  ) -> Float[Array, "B T"]:
+    """Values of the states that targets are predicted from.
+
+    hidden: the model's own states there, which a critic does not look at.
+    """
+    if self.critic is not None:
+      found = self.critic.stats(params["critic"], batch, ("value",))
+      return found["value"]
+    if self.values:
+      return heads.score(hidden, params["value_head"])
+    if self.config.scores != 1:
+      raise ValueError(
+        "The statistic 'value' needs a critic, a value head (LM.values), or a "
+        "model with one scalar head."
+      )
+    c = self.config
+    return heads.score(hidden, params["score_head"], c.score_mean, c.score_std)
 
   def divergence(
     self,

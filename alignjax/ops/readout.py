@@ -65,13 +65,15 @@ def readout(
   needs: Sequence[str],
   chunk: int,
   softcap: float,
+  temperature: float = 1.0,
   constrain: Callable[[jax.Array, str], jax.Array],
 ) -> dict[str, Float[Array, "B T"]]:
   """Statistics of `targets` without a [B, T, V] array.
 
   T is walked `chunk` tokens at a time with the batch axis kept whole, so that
   on a mesh every device reads out its own rows only. The backward pass
-  recomputes a chunk's logits. T is padded to whole chunks.
+  recomputes a chunk's logits. T is padded to whole chunks. Logits are divided
+  by `temperature` after the cap.
   """
   B, T, D = hidden.shape
   chunk = min(chunk, T)
@@ -82,7 +84,7 @@ def readout(
   @jax.checkpoint
   def one(hidden, targets, head):
     logits = constrain(logits_of(hidden, head, softcap), "logits")
-    return statistics(logits, targets, needs)
+    return statistics(logits / temperature, targets, needs)
 
   def body(_, x):
     return None, one(*x, head)

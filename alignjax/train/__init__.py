@@ -1,7 +1,6 @@
 """One run: config and folder in; checkpoints, metrics and a report out."""
 
 import contextlib
-import sys
 from pathlib import Path
 
 import jax
@@ -9,7 +8,7 @@ from ml_collections import ConfigDict
 
 from alignjax import build, optim
 from alignjax.data import bad
-from alignjax.log import Counting, NoLog, RunLog, write_run
+from alignjax.log import NoLog, RunLog, write_run
 from alignjax.report import write_report
 from alignjax.train import start
 from alignjax.train.loop import Loop
@@ -51,18 +50,9 @@ def train(
   said = []  # until there is a log
   checkpoints = build.checkpoints(config, workdir, said.append)
   with contextlib.closing(checkpoints):
-    with Counting(sys.stderr, "tokenising") as progress:
-      data = build.data(
-        config,
-        tokenizer,
-        lm.config,
-        place,
-        cache=workdir / "data",
-        progress=progress if jax.process_index() == 0 else None,
-      )
-    build.check_labels(objectives, data.tables)
+    data = run.data(tokenizer, workdir / "data")
     params = build.weights(config, place, lm)
-    if run.moving is None and build.reads_reference(objectives):
+    if run.asks_before and build.reads_reference(objectives):
       folder = workdir / "data" / "reference"
       data = build.with_reference(data, config, place, lm, params, folder)
     trained, frozen = optim.split(params, config.optim.frozen)

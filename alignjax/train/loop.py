@@ -13,6 +13,7 @@ from alignjax import optim
 from alignjax.train.signals import Signals, Stopped
 
 PROFILED = (2, 5)  # steps of a trace, after compilation
+SHOWN = 8  # completions of a rollout that are kept
 PATIENCE = 10  # skipped steps in a row, after which skipping is no remedy
 
 
@@ -21,6 +22,7 @@ class Loop:
 
   def __init__(self, run, data, log, checkpoints, record, generate, prompts):
     self.run, self.data, self.log = run, data, log
+    self.feed = run.feed(data.train)
     self.checkpoints, self.record = checkpoints, record
     self.generate, self.prompts = generate, prompts
     self.config = run.config
@@ -39,14 +41,17 @@ class Loop:
     self.look(state, first)
     self.stop_where_asked(state, first)
     clock = time.perf_counter()
-    batch = self.run.put(self.data.train, first) if first < last else None
     for done in range(first + 1, last + 1):
       if trace and done == first + PROFILED[0]:
         profile.enter_context(jax.profiler.trace(str(trace)))
+      state, batch, told = self.feed(state, done - 1)
       state, metrics = self.run.train_step(state, batch)
       if done < last:  # the host prepares while the devices work
-        batch = self.run.put(self.data.train, done)
+        self.feed.ahead(done)
       metrics = {k: float(v) for k, v in metrics.items()}
+      if told is not None:
+        metrics |= told.metrics
+        self.log.text(done, "rollouts", told.table[:SHOWN])
       self.record_step(done, metrics, time.perf_counter() - clock)
       if done == first + PROFILED[1]:
         profile.close()
@@ -65,8 +70,11 @@ class Loop:
     return done in ends or (every > 0 and done % every == 0)
 
   def stop_where_asked(self, state, done: int):
-    """Saves and raises Stopped, where a signal came to any host."""
-    if not self.signals.agreed():
+    """Saves and raises Stopped, where a signal came to any host.
+
+    Not inside of a rollout, whose completions are not saved.
+    """
+    if not self.feed.begins(done) or not self.signals.agreed():
       return
     if done:
       self.checkpoints.save(done, state, self.record)
@@ -142,7 +150,9 @@ class Loop:
     metrics = self.run.evaluate(state, self.data.heldout, self.signals.agreed)
     if metrics is not None:
       self.log.evaluation(done, metrics)
-      self.log.message(f"step {done}: held-out loss {metrics['loss']:.4f}")
+      name = "loss" if "loss" in metrics else "objective/scores"
+      told = name.rpartition("/")[2]
+      self.log.message(f"step {done}: held-out {told} {metrics[name]:.4f}")
 
   def sample(self, state, done: int, had: int):
     """Answers to the fixed prompts, by the parameters of this step.

@@ -1,11 +1,36 @@
 """The jitted functions of a run."""
 
+import sys
 from functools import partial
+from pathlib import Path
 
 import jax
 import numpy as np
 
 from alignjax import build, optim, sharding, step
+from alignjax.log import Counting
+
+
+class Ahead:
+  """Batches of a loader, each put onto the mesh before it is asked for."""
+
+  def __init__(self, run, batches):
+    self.run, self.batches, self.ready = run, batches, None
+
+  def __call__(self, state, step: int):
+    batch, self.ready = self.ready, None
+    if batch is None:
+      batch = self.run.put(self.batches, step)
+    return state, batch, None
+
+  def begins(self, step: int) -> bool:
+    """Whether a run may go on from a step: from any."""
+    del step
+    return True
+
+  def ahead(self, step: int) -> None:
+    """Prepares the batch of the next step."""
+    self.ready = self.run.put(self.batches, step)
 
 
 class Run:
@@ -25,8 +50,10 @@ class Run:
     self.shardings = place.like(shapes, lm.shapes() | taught)
     noise, guard = build.noise(config), build.guard(config)
     annotate = build.per_batch(lm, self.moving is not None)
+    # Sampled tokens are as likely as they were when they were drawn.
+    warm = {"temperature": config.rollout.temperature} if config.rollout else {}
     train_step = step.make_train_step(
-      partial(self.lm.stats, neftune=noise),
+      partial(self.lm.stats, neftune=noise, **warm),
       objectives,
       self.optimizer,
       self.schedule,
@@ -48,6 +75,36 @@ class Run:
       out_shardings=place.replicated,
     )
 
+  @property
+  def asks_before(self) -> bool:
+    """Whether rows are known before training, and the reference stays."""
+    return self.moving is None and not self.config.rollout
+
+  def data(self, tokenizer, cache: Path) -> build.Data:
+    """What the run reads: rows, tokenised into `cache`, or prompts."""
+    c, place = self.config, self.place
+    if c.rollout:
+      values = "value" in step.needed(self.objectives)
+      return build.asked(
+        c,
+        tokenizer,
+        self.lm,
+        place,
+        shardings=self.shardings,
+        values=values,
+      )
+    with Counting(sys.stderr, "tokenising") as progress:
+      found = build.data(
+        c,
+        tokenizer,
+        self.lm.config,
+        place,
+        cache=cache,
+        progress=progress if jax.process_index() == 0 else None,
+      )
+    build.check_labels(self.objectives, found.tables)
+    return found
+
   def init(self, params, frozen) -> step.State:
     """The state before the first step; the arguments are donated."""
     make = jax.jit(
@@ -56,7 +113,18 @@ class Run:
     return make(params, frozen)
 
   def _state(self, params, frozen) -> step.State:
-    return step.init(params, frozen, self.optimizer, self.moving)
+    sampled = bool(self.config.rollout)
+    return step.init(
+      params,
+      frozen,
+      self.optimizer,
+      refers=sampled or self.moving is not None,
+      control={"kl": self.config.rollout.kl} if sampled else {},
+    )
+
+  def feed(self, batches):
+    """Where batches come from: (state, step) → (state, batch, what is told)."""
+    return batches if self.config.rollout else Ahead(self, batches)
 
   def put(self, batches, step: int):
     """A batch of a loader onto the mesh: each host makes its own rows."""
@@ -71,6 +139,8 @@ class Run:
 
     stop: asked before each batch.
     """
+    if self.config.rollout:
+      return batches.evaluate(state)
     parts = []
     for i in range(len(batches)):
       if stop():

@@ -1,0 +1,121 @@
+"""Experience: samples laid out as a batch, and all that is known of them.
+
+A rollout is data that read the parameters once. It is laid out like any other
+batch, one completion a row, and its fields are what the losses of PPO and its
+kin read.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from alignjax.ops.masked import term
+from alignjax.optim import merge
+from alignjax.sample import Prompts, Samples
+from alignjax.step import Annotate, Stats, ratio
+from alignjax.types import Batch
+
+
+def laid(prompts: Prompts, samples: Samples) -> Batch:
+  """Prompts [B, P] and their samples [B, T] as rows of P + T tokens.
+
+  Position t predicts the sampled token t, from the token before it. One more
+  position, the state after the last token, is listed where T has room, with
+  completion 0: a value is asked for there, but no token. Field "valued" [B, T]
+  is 1 for all of these.
+  """
+  B, T = samples.tokens.shape
+  n, length = prompts.lengths[:, None], samples.lengths[:, None]
+  at = jnp.arange(prompts.tokens.shape[1] + T)[None]
+  there = at < n + length
+  answer = jnp.take_along_axis(
+    samples.tokens, jnp.clip(at - n, 0, T - 1), axis=1
+  )
+  question = jnp.pad(prompts.tokens, ((0, 0), (0, T)))
+  tokens = jnp.where(at < n, question, answer)
+  t = jnp.arange(T)[None]
+  trained, valued = t < length, t <= length
+  return Batch(
+    tokens=jnp.where(there, tokens, 0),
+    positions=jnp.where(there, at, 0),
+    documents=there.astype(jnp.int32),
+    where=jnp.where(valued, n + t - 1, 0),
+    targets=jnp.where(trained, samples.tokens, 0),
+    completions=trained.astype(jnp.int32),
+    weights=trained.astype(jnp.float32),
+    ends=n + length - 1,
+    fields={"valued": valued.astype(jnp.float32)},
+  )
+
+
+def rows(batch: Batch, indices: jax.Array) -> Batch:
+  """Some rows of a batch, in that order."""
+  return jax.tree.map(lambda x: jnp.take(x, indices, axis=0), batch)
+
+
+def make_experience(
+  stats: Stats,
+  refer: Annotate,
+  estimate: Callable[..., dict[str, jax.Array]] | None,
+  control: Callable[[jax.Array, jax.Array], jax.Array],
+  *,
+  values: bool,
+  samples: int,
+) -> Callable:
+  """(state, batch, log-probabilities as sampled, scores) → the same, known.
+
+  Pure, to be jitted: → (state, batch, KL to the reference in nats a completion
+  [B], metrics). The batch has the fields that losses read:
+  "old/logp", "old/value" (where `values`), what `refer` adds ("reference/logp")
+  and what `estimate` makes of all (`ops.advantages`). The state comes back with
+  the KL's coefficient for the next rollout.
+
+  control: (coefficient, KL in nats a completion) → coefficient.
+  samples: of a prompt; they stand together.
+  """
+
+  def experience(state, batch, sampled, scores):
+    params = merge(state.params, state.frozen)
+    tokens, valued = batch.completions > 0, batch.fields["valued"] > 0
+    needs = ("logp", "entropy") + ("value",) * values
+    found = stats(params, batch, needs)
+    more = {"old/logp": jnp.where(tokens, found["logp"], 0.0)}
+    if values:
+      more["old/value"] = jnp.where(valued, found["value"], 0.0)
+    batch = refer(state, batch._replace(fields={**batch.fields, **more}))
+    coefficient = state.control["kl"]
+    made = {}
+    if estimate is not None:
+      made = estimate(batch, scores, coefficient, samples)
+    logp, reference = more["old/logp"], batch.fields["reference/logp"]
+    kl = jnp.where(tokens, logp - reference, 0.0).sum(1)
+    gap = jnp.where(tokens, jnp.abs(logp - sampled), 0.0).max()
+    metrics = {
+      "objective/kl_coef": coefficient,
+      "objective/entropy": ratio(term(found["entropy"], tokens)),
+      "rollout/logp_gap": gap,
+    }
+    if samples > 1:
+      groups = scores.reshape(-1, samples)
+      equal = (groups == groups[:, :1]).all(1)
+      metrics["rollout/equal_groups"] = equal.mean()
+    state = state._replace(control={"kl": control(coefficient, kl.mean())})
+    return state, batch._replace(fields={**batch.fields, **made}), kl, metrics
+
+  return experience
+
+
+def adaptive(
+  *, target: float, horizon: float, rows: int
+) -> Callable[[jax.Array, jax.Array], jax.Array]:
+  """β ← β·(1 + clip(KL/target − 1, ± 0.2)·rows/horizon) (Ziegler et al. 2019,
+  section 2.2). target: nats a completion; 0: β stays. rows: of a rollout."""
+
+  def control(coefficient, kl):
+    if not target:
+      return coefficient
+    error = jnp.clip(kl / target - 1, -0.2, 0.2)
+    return coefficient * (1 + error * rows / horizon)
+
+  return control

@@ -1,0 +1,220 @@
+"""Rollouts: a source of batches that reads the parameters.
+
+Prompts are answered by the policy as it is, answers are scored, and what is
+known of them (`experience`) is gone through in minibatches.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from alignjax.data.mixture import Order
+from alignjax.sample import Prompts
+from alignjax.sharding import fetched
+from alignjax.types import Batch
+
+
+class Question(NamedTuple):
+  """A prompt to answer (host).
+
+  ids: its tokens. messages: its turns. row: what else its source knew.
+  """
+
+  ids: np.ndarray
+  messages: tuple[dict, ...]
+  row: dict
+  origin: str
+
+
+class Plan(NamedTuple):
+  """How rollouts become updates.
+
+  batch: completions of an update. minibatches: of a rollout, which is
+  batch · minibatches completions. epochs: passes over a rollout. samples:
+  completions of a prompt.
+  """
+
+  batch: int
+  minibatches: int
+  epochs: int
+  samples: int
+
+  @property
+  def rows(self) -> int:
+    """Completions of a rollout."""
+    return self.batch * self.minibatches
+
+  @property
+  def updates(self) -> int:
+    """Steps between rollouts."""
+    return self.minibatches * self.epochs
+
+
+class Answers(NamedTuple):
+  """What was sampled, as rewards see it: a completion each, on the host, and
+  the batch they lie in, on the mesh."""
+
+  questions: Sequence[Question]
+  texts: Sequence[str]
+  batch: Batch
+
+
+class Told(NamedTuple):
+  """What is told of a rollout: means, and some of its completions."""
+
+  metrics: dict[str, float]
+  table: list[dict]
+
+
+Reward = Callable[[Answers], Float[np.ndarray, "B"]]
+
+
+def order(plan: Plan, seed: int, rollout: int) -> np.ndarray:
+  """int32 [updates, batch]: which completions each update of a rollout takes.
+
+  Every epoch is another permutation, by (seed, rollout).
+  """
+  # Raw bits are the same in every version of numpy.
+  bits = np.random.PCG64([seed, rollout]).random_raw((plan.epochs, plan.rows))
+  found = np.argsort(bits, axis=1, kind="stable")
+  return found.reshape(plan.updates, plan.batch).astype(np.int32)
+
+
+class Rollouts:
+  """Minibatches of experience by step; a new rollout at every `plan.updates`.
+
+  longest: tokens that prompts are padded to.
+  sampler: (state, Prompts) → Samples. lay, experience, take: `laid`, what
+  `make_experience` gives, and `rows`, of `alignjax.experience`. These are
+  jitted, and lay rows over the mesh.
+  decode: token ids → text.
+  rewards: name → (weight, function). penalty: what a completion without its
+  stop token loses. clip: scores are held within ± clip; 0 = they are not.
+  """
+
+  def __init__(
+    self,
+    questions: Sequence[Question],
+    plan: Plan,
+    *,
+    longest: int,
+    sampler: Callable,
+    lay: Callable,
+    experience: Callable,
+    take: Callable,
+    put: Callable,
+    decode: Callable[[Sequence[int]], str],
+    rewards: Mapping[str, tuple[float, Reward]],
+    penalty: float,
+    clip: float,
+    seed: int,
+  ):
+    self.questions, self.plan, self.size = questions, plan, plan.batch
+    self.sampler, self.lay, self.experience = sampler, lay, experience
+    self.take, self.put, self.decode = take, put, decode
+    self.rewards, self.penalty, self.clip = rewards, penalty, clip
+    self.seed = seed
+    self.longest = longest
+    self._order = Order({"": len(questions)}, {"": 1.0}, seed)
+    self._batch = None
+
+  def indices(self, rollout: int) -> list[int]:
+    """Questions of a rollout, each once; it asks them `samples` times."""
+    n = self.plan.rows // self.plan.samples
+    return [self._order[i][1] for i in range(rollout * n, (rollout + 1) * n)]
+
+  def origins(self, step: int) -> list[str]:
+    """Where the prompts of a step came from."""
+    rollout, part = divmod(step, self.plan.updates)
+    chosen = self.indices(rollout)
+    taken = order(self.plan, self.seed, rollout)[part]
+    at = [chosen[int(i) // self.plan.samples] for i in taken]
+    return [self.questions[i].origin for i in at]
+
+  def epochs(self, step: int) -> dict[str, float]:
+    """Passes over the prompts before a step."""
+    asked = step // self.plan.updates * self.plan.rows // self.plan.samples
+    return {"epoch": asked / len(self.questions)}
+
+  def begins(self, step: int) -> bool:
+    """Whether a run may go on from a step: from the first of a rollout."""
+    return step % self.plan.updates == 0
+
+  def __call__(self, state, step: int):
+    """(state, the step's batch, what is told of a new rollout or None)."""
+    rollout, part = divmod(step, self.plan.updates)
+    told = None
+    if part == 0:
+      state, told = self._roll(state, rollout)
+      self._taken = order(self.plan, self.seed, rollout)
+    elif self._batch is None:
+      raise ValueError(
+        f"Step {step} is inside of a rollout, whose experience is not kept."
+      )
+    return state, self.take(self._batch, self._taken[part]), told
+
+  def prompts(self, rollout: int) -> tuple[list[Question], Prompts]:
+    """Questions of a rollout's rows, and their tokens [rows, longest]."""
+    p = self.plan
+    asked = [self.questions[i] for i in self.indices(rollout)]
+    asked = [q for q in asked for _ in range(p.samples)]
+    tokens = np.zeros((p.rows, self.longest), np.int32)
+    for row, q in zip(tokens, asked):
+      row[: len(q.ids)] = q.ids
+    lengths = np.array([len(q.ids) for q in asked], np.int32)
+    ids = rollout * p.rows + np.arange(p.rows, dtype=np.int32)
+    return asked, Prompts(tokens, lengths, ids)
+
+  def ahead(self, step: int) -> None:
+    """Nothing is made before its parameters are there."""
+
+  def evaluate(self, state) -> dict[str, float]:
+    """Means over one answer to each question; what is left of the last rows of
+    the rollout is answered too, and not counted."""
+    _, told = self._roll(state, 0, count=len(self.questions))
+    return told.metrics
+
+  def _roll(self, state, rollout: int, count: int | None = None):
+    """(state, what is told of `count` completions); the batch is kept."""
+    asked, prompts = self.prompts(rollout)
+    prompts = self.put(prompts)
+    samples = self.sampler(state, prompts)
+    batch = self.lay(prompts, samples)
+    out = fetched(samples)
+    ends = zip(out.tokens, out.lengths, out.stopped)
+    texts = [self.decode(ids[: n - end].tolist()) for ids, n, end in ends]
+    answers = Answers(asked, texts, batch)
+    parts = {
+      name: reward(answers) for name, (_, reward) in self.rewards.items()
+    }
+    scores = sum(self.rewards[k][0] * x for k, x in parts.items())
+    if self.clip:
+      scores = np.clip(scores, -self.clip, self.clip)
+    scores = np.float32(scores - self.penalty * (out.stopped == 0))
+    state, self._batch, kl, found = self.experience(
+      state, batch, samples.logps, self.put(scores)
+    )
+    means = {
+      **{f"reward/{name}": x for name, x in parts.items()},
+      "objective/scores": scores,
+      "objective/kl": fetched(kl),
+      "completions/mean_length": out.lengths,
+      "completions/clipped_ratio": out.stopped == 0,
+    }
+    metrics = {k: float(v) for k, v in found.items()}
+    metrics |= {k: float(np.mean(x[:count])) for k, x in means.items()}
+    columns = texts, scores, means["objective/kl"], out.lengths, out.stopped
+    table = [
+      {
+        "prompt": q.messages[-1]["content"],
+        "completion": text,
+        "score": float(score),
+        "kl": float(kl),
+        "tokens": int(n),
+        "stopped": bool(end),
+      }
+      for q, text, score, kl, n, end in zip(asked, *columns)
+    ]
+    return state, Told(metrics, table)

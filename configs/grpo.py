@@ -1,0 +1,48 @@
+"""Group relative policy optimisation (Shao et al. 2024).
+
+  alignjax train --config configs/grpo.py --workdir runs/grpo \
+    --config.model.path=FOLDER_OR_GGUF --config.data.train.path=PROMPTS.jsonl
+
+Several answers to each prompt are scored by `reward`; an answer's advantage is
+how far it is above the others. No critic; the KL to the reference is a term of
+the loss.
+
+Expected: `objective/scores` rises while `rollout/equal_groups` falls or stays.
+Words after the colon: `tiny` (a minute or two on a CPU, from scratch), `lora`
+(adapters alone are trained; the base is the reference), `dapo` (mean over
+tokens, a higher upper clip, no KL; Yu et al. 2025).
+"""
+
+from configs import common
+
+# What a model without any knowledge can learn: to write several words.
+WORDS = dict(words=dict(name="length", weight=1.0, low=5, high=12))
+
+
+def get_config(arg=""):
+  given = common.words(arg, ("tiny", "lora", "dapo"))
+  c = common.base()
+  infinite = float("inf")
+  c.loss = dict(
+    main=dict(
+      name="grpo", kind="grpo", weight=1.0, low=0.2, high=0.2, cap=infinite
+    ),
+    kl=dict(
+      name="grpo", kind="kl", weight=0.04, over="sequences", corrected=True
+    ),
+  )
+  if "dapo" in given:
+    c.loss.main.kind, c.loss.main.high = "dapo", 0.28
+    del c.loss.kl
+  c.reward = dict(task=dict(name="suite", weight=1.0))
+  group = dict(name="group", scale="group")
+  common.rollout(c, group, samples=8)
+  c.optim.lr, c.optim.schedule, c.optim.end = 1e-6, "constant", 1.0
+  c.train.batch, c.train.steps = 64, 200
+  if "tiny" in given:
+    common.tiny(c)
+    c.train.batch, c.rollout.max_tokens = 32, 12
+    c.reward = WORDS
+  if "lora" in given:
+    common.lora(c)
+  return c
