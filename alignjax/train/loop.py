@@ -45,14 +45,18 @@ class Loop:
       if trace and done == first + PROFILED[0]:
         profile.enter_context(jax.profiler.trace(str(trace)))
       state, batch, told = self.feed(state, done - 1)
-      state, metrics = self.run.train_step(state, batch)
-      if done < last:  # the host prepares while the devices work
-        self.feed.ahead(done)
-      metrics = {k: float(v) for k, v in metrics.items()}
-      if told is not None:
-        metrics |= told.metrics
-        self.log.text(done, "rollouts", told.table[:SHOWN])
-      self.record_step(done, metrics, time.perf_counter() - clock)
+      if batch is None:
+        state = self.run.pass_over(state)
+      else:
+        state, metrics = self.run.train_step(state, batch)
+        if done < last:  # the host prepares while the devices work
+          self.feed.ahead(done)
+        metrics = {k: float(v) for k, v in metrics.items()}
+        self.feed.heard(metrics)
+        if told is not None:
+          metrics |= told.metrics
+          self.log.text(done, "rollouts", told.table[:SHOWN])
+        self.record_step(done, metrics, time.perf_counter() - clock)
       if done == first + PROFILED[1]:
         profile.close()
       self.checkpoints.check()

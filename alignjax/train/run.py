@@ -28,6 +28,9 @@ class Ahead:
     del step
     return True
 
+  def heard(self, metrics) -> None:
+    """What came of the last step: nothing here depends on it."""
+
   def ahead(self, step: int) -> None:
     """Prepares the batch of the next step."""
     self.ready = self.run.put(self.batches, step)
@@ -62,6 +65,13 @@ class Run:
       seed=config.seed if noise else None,
       annotate=annotate,
       moving=self.moving,
+      warmup=build.warmup(config),
+    )
+    self.pass_over = jax.jit(
+      lambda state: state._replace(data=state.data + 1),
+      in_shardings=(self.shardings,),
+      out_shardings=self.shardings,
+      donate_argnums=0,
     )
     self.train_step = jax.jit(
       train_step,
@@ -92,6 +102,7 @@ class Run:
         place,
         shardings=self.shardings,
         values=values,
+        cache=cache,
       )
     with Counting(sys.stderr, "tokenising") as progress:
       found = build.data(
@@ -119,7 +130,7 @@ class Run:
       frozen,
       self.optimizer,
       refers=sampled or self.moving is not None,
-      control={"kl": self.config.rollout.kl} if sampled else {},
+      control={"kl": self.config.rollout.kl, "length": 0.0} if sampled else {},
     )
 
   def feed(self, batches):
