@@ -179,10 +179,15 @@ class Rollouts:
     batch = self.take(self._batch, self._taken[part])
     return state, self.mix(batch, step), told
 
-  def heard(self, metrics: Mapping[str, float]) -> None:
-    """What came of the last update."""
+  def heard(self, done: int, metrics: Mapping[str, float]) -> dict:
+    """What came of the last of `done` steps; where the rest of the rollout is
+    passed over for it: why, and how many steps that are."""
     moved = metrics.get("policy/approxkl_avg", 0.0)
+    left = -done % self.plan.updates
     self._over = bool(self.stop) and moved > self.stop
+    if not self._over or not left:
+      return {}
+    return {"policy/approxkl_avg": moved, "passed": left}
 
   def prompts(self, rollout: int) -> tuple[list[Question], Prompts]:
     """Questions of a rollout's rows, and their tokens [rows, longest]."""

@@ -52,11 +52,11 @@ class Loop:
         if done < last:  # the host prepares while the devices work
           self.feed.ahead(done)
         metrics = {k: float(v) for k, v in metrics.items()}
-        self.feed.heard(metrics)
         if told is not None:
           metrics |= told.metrics
           self.log.text(done, "rollouts", told.table[:SHOWN])
         self.record_step(done, metrics, time.perf_counter() - clock)
+        self.hear(done, metrics)
       if done == first + PROFILED[1]:
         profile.close()
       self.checkpoints.check()
@@ -68,6 +68,15 @@ class Loop:
       clock = time.perf_counter()
     self.checkpoints.wait()
     return state
+
+  def hear(self, done: int, metrics: dict):
+    """Says where the rest of a rollout is passed over."""
+    if why := self.feed.heard(done, metrics):
+      self.log.event(done + 1, "kl_stop", why)
+      self.log.message(
+        f"step {done}: policy/approxkl_avg {why['policy/approxkl_avg']:.4g} is "
+        f"above rollout.kl_stop; {why['passed']} updates are passed over"
+      )
 
   def due(self, every: int, done: int) -> bool:
     ends = (0, self.config.train.steps)

@@ -28,8 +28,10 @@ class Ahead:
     del step
     return True
 
-  def heard(self, metrics) -> None:
-    """What came of the last step: nothing here depends on it."""
+  def heard(self, done: int, metrics) -> dict:
+    """What came of a step; no step is passed over for it."""
+    del done, metrics
+    return {}
 
   def ahead(self, step: int) -> None:
     """Prepares the batch of the next step."""
