@@ -205,11 +205,15 @@ class Rollouts:
   def ahead(self, step: int) -> None:
     """Nothing is made before its parameters are there."""
 
-  def evaluate(self, state) -> dict[str, float]:
-    """Means over one answer to each question; what is left of the last rows of
-    the rollout is answered too, and not counted."""
-    _, told = self._roll(state, 0, count=len(self.questions))
-    return told.metrics
+  def answer(self, state) -> Told:
+    """What is told of the completions of all questions, each asked once; what
+    is left of the rows of the rollout is answered too, and not counted.
+
+    One rollout has to hold all questions.
+    """
+    count = len(self.questions) * self.plan.samples
+    _, told = self._roll(state, 0, count=count)
+    return told._replace(table=told.table[:count])
 
   def _roll(self, state, rollout: int, count: int | None = None):
     """(state, what is told of `count` completions); the batch is kept."""
@@ -240,16 +244,20 @@ class Rollouts:
     }
     metrics = {k: float(v) for k, v in found.items()}
     metrics |= {k: float(np.mean(x[:count])) for k, x in means.items()}
-    columns = texts, scores, means["objective/kl"], out.lengths, out.stopped
+    columns = {
+      "score": scores,
+      "kl": means["objective/kl"],
+      "tokens": out.lengths,
+      "stopped": out.stopped > 0,
+    }
+    if len(parts) > 1:
+      columns |= {f"reward/{name}": x for name, x in parts.items()}
     table = [
       {
         "prompt": q.messages[-1]["content"],
         "completion": text,
-        "score": float(score),
-        "kl": float(kl),
-        "tokens": int(n),
-        "stopped": bool(end),
+        **{name: x[i].item() for name, x in columns.items()},
       }
-      for q, text, score, kl, n, end in zip(asked, *columns)
+      for i, (q, text) in enumerate(zip(asked, texts))
     ]
     return state, Told(metrics, table)

@@ -88,11 +88,10 @@ def test_a_rollout_is_a_function_of_seed_number_and_weights(rolled):
 
 def test_held_out_prompts_are_counted_once(rolled):
   _, data, state = rolled
-  found = data.heldout.evaluate(state)
-  told = data.heldout(state, 0)[2].table[: len(data.heldout.questions)]
-  assert len(told) == 3
-  scores = [row["score"] for row in told]
-  assert found["objective/scores"] == pytest.approx(np.mean(scores))
+  found = data.heldout.answer(state)
+  assert len(found.table) == 3
+  scores = [row["score"] for row in found.table]
+  assert found.metrics["objective/scores"] == pytest.approx(np.mean(scores))
 
 
 def test_the_inside_of_a_rollout_cannot_be_begun_with(rolled, tmp_path):

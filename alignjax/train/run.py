@@ -153,7 +153,7 @@ class Run:
     stop: asked before each batch.
     """
     if self.config.rollout:
-      return batches.evaluate(state)
+      return batches.answer(state).metrics
     parts = []
     for i in range(len(batches)):
       if stop():
