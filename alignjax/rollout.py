@@ -215,6 +215,16 @@ class Rollouts:
     _, told = self._roll(state, 0, count=count)
     return told._replace(table=told.table[:count])
 
+  def score(
+    self, answers: Answers, stopped: np.ndarray
+  ) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """(what each reward says, their weighted sum after clip and penalty)."""
+    parts = {name: f(answers) for name, (_, f) in self.rewards.items()}
+    scores = sum(self.rewards[k][0] * x for k, x in parts.items())
+    if self.clip:
+      scores = np.clip(scores, -self.clip, self.clip)
+    return parts, np.float32(scores - self.penalty * (stopped == 0))
+
   def _roll(self, state, rollout: int, count: int | None = None):
     """(state, what is told of `count` completions); the batch is kept."""
     asked, prompts = self.prompts(rollout)
@@ -224,14 +234,7 @@ class Rollouts:
     out = fetched(samples)
     ends = zip(out.tokens, out.lengths, out.stopped)
     texts = [self.decode(ids[: n - end].tolist()) for ids, n, end in ends]
-    answers = Answers(asked, texts, batch)
-    parts = {
-      name: reward(answers) for name, (_, reward) in self.rewards.items()
-    }
-    scores = sum(self.rewards[k][0] * x for k, x in parts.items())
-    if self.clip:
-      scores = np.clip(scores, -self.clip, self.clip)
-    scores = np.float32(scores - self.penalty * (out.stopped == 0))
+    parts, scores = self.score(Answers(asked, texts, batch), out.stopped)
     state, self._batch, kl, found = self.experience(
       state, batch, samples.logps, self.put(scores)
     )
