@@ -109,7 +109,7 @@ def alarms(
     )
   if kl > kl_limit > 0:
     found["kl"] = _text(
-      f"objective/kl = {kl:.3g} nats a completion, above the limit of "
+      f"objective/kl = {kl:.3g} nats a completion, above rollout.kl_limit = "
       f"{kl_limit:g}: that far from the reference, scores may rise where the "
       "reward errs.",
       "Raise rollout.kl or the weight of a KL loss, or lower optim.lr.",
