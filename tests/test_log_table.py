@@ -94,6 +94,16 @@ def test_a_rollout_is_told_and_kept(tmp_path):
   NoLog().rollout(1, METRICS, table, drawn=True)
 
 
+def test_rows_of_rollouts_are_not_taken_for_answers(tmp_path):
+  """A resumed run asks again what a kill left without an answer."""
+  with open_log(tmp_path) as log:
+    log.rollout(4, METRICS, rows(1.0, 2.0), drawn=False)
+    log.text(4, "answers", rows(1.0))
+  with open_log(tmp_path, start_step=4) as log:
+    assert log.kept["samples"][4] == 1
+  assert len(read_metrics(tmp_path / "samples.jsonl")) == 3
+
+
 def test_on_a_narrow_terminal_the_table_is_narrow(tmp_path, monkeypatch):
   monkeypatch.setenv("TERM", "xterm")
   monkeypatch.setenv("COLUMNS", "60")

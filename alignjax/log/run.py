@@ -14,7 +14,7 @@ import numpy as np
 from alignjax.log.events import Events
 from alignjax.log.progress import Progress
 from alignjax.log.records import Lines, cut
-from alignjax.log.table import KEPT, line, spread, three
+from alignjax.log.table import KEPT, NAME, line, spread, three
 
 RESERVED = ("step", "nonfinite", "wall_s")
 FILES = ("metrics", "evaluations", "samples", "events")
@@ -25,7 +25,8 @@ class RunLog:
 
   A resumed run (`start_step` > 0) keeps the rows up to and with that step and
   cuts later ones, which it is about to write again; a run from step 0 starts
-  empty files. `kept` counts the rows of each step, by file.
+  empty files. `kept` counts the rows of each step, by file; not those of
+  rollouts, which are no answers to the fixed prompts.
 
   Args:
     workdir: the run folder, made if missing.
@@ -66,7 +67,9 @@ class RunLog:
     for name in FILES:
       path = workdir / f"{name}.jsonl"
       rows = cut(path, start_step)
-      self.kept[name] = Counter(row.get("step", 0) for row in rows)
+      self.kept[name] = Counter(
+        row.get("step", 0) for row in rows if row.get("name") != NAME
+      )
       self._files[name] = Lines(path, patient)
       if name == "metrics":
         before = rows[-1].get("wall_s", 0.0) if rows else 0.0
@@ -146,7 +149,7 @@ class RunLog:
     They go to samples.jsonl, under the name "rollouts". step: the first that
     learns from it. drawn: three rows are shown too (`log.table.three`).
     """
-    self.text(step, "rollouts", spread(table, KEPT))
+    self.text(step, NAME, spread(table, KEPT))
     self.message(f"step {step}: {line(metrics)}")
     if drawn:
       self._progress.table(three(table))

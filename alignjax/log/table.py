@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+NAME = "rollouts"  # of their rows in samples.jsonl
 WIDTH = 80  # columns of a table; fewer on a narrower terminal
 KEPT = 8  # rows of a rollout that go into samples.jsonl
 SHOWN = 100  # characters of a text that are looked at: more than a line has

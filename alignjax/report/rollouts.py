@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 
 from alignjax.log.table import line, ranked
 
-NAME = "rollouts"  # of their rows in samples.jsonl
 START = 160  # characters that are seen of a text that is folded
 LINES = 6  # more than START characters or LINES lines are folded
 END = 4000  # characters after which a text is cut
@@ -13,7 +12,7 @@ END = 4000  # characters after which a text is cut
 def rollouts(samples: Sequence[dict], rows: Sequence[dict]) -> list[dict]:
   """Step, means and kept completions of the first, a middle and the last one.
 
-  samples: of samples.jsonl, under `NAME`. rows: of metrics.jsonl.
+  samples: of samples.jsonl, the rollouts' alone. rows: of metrics.jsonl.
   """
   kept: dict[int, list] = {}
   for row in samples:

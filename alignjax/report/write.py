@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from alignjax.log import read_metrics, replace_file
+from alignjax.log.table import NAME
 from alignjax.report.curves import POINTS, draw
 from alignjax.report.page import render
-from alignjax.report.rollouts import NAME, rollouts
+from alignjax.report.rollouts import rollouts
 
 # What is drawn first, and its name on the page: where completions are sampled,
 # what became of them, for the loss says little there.
