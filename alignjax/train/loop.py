@@ -13,7 +13,6 @@ from alignjax import optim
 from alignjax.train.signals import Signals, Stopped
 
 PROFILED = (2, 5)  # steps of a trace, after compilation
-SHOWN = 8  # completions of a rollout that are kept
 PATIENCE = 10  # skipped steps in a row, after which skipping is no remedy
 
 
@@ -54,7 +53,8 @@ class Loop:
         metrics = {k: float(v) for k, v in metrics.items()}
         if told is not None:
           metrics |= told.metrics
-          self.log.text(done, "rollouts", told.table[:SHOWN])
+          drawn = self.due(c.sample.every, done - 1)
+          self.log.rollout(done, told.metrics, told.table, drawn=drawn)
         self.record_step(done, metrics, time.perf_counter() - clock)
         self.hear(done, metrics)
       if done == first + PROFILED[1]:
