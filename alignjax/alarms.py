@@ -10,7 +10,12 @@ from collections.abc import Mapping
 
 # How far the log-probabilities of a token may be apart that are computed twice,
 # with a cache and without, in nats, by the dtype of activations.
-TOLERANCE = {"float32": 1e-4, "bfloat16": 0.2}
+TOLERANCE = {
+  "float64": 1e-4,
+  "float32": 1e-4,
+  "float16": 0.03,
+  "bfloat16": 0.2,
+}
 RARE = math.log(1e6)  # a false alarm of negative KL in a million rollouts
 EQUAL = 0.9  # share of prompts
 CUT = 0.5  # share of completions

@@ -6,12 +6,16 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 
 import jax
+import jax.numpy as jnp
 import optax
 from flax.traverse_util import flatten_dict, unflatten_dict
 from optax import contrib
 
 Schedule = Callable[[jax.Array], jax.Array]
 Patterns = Sequence[str]
+
+
+VALUES = ("critic", "value_head")  # parameters that say values, and no tokens
 
 
 def cosine(lr: float, steps: int, end: float) -> Schedule:
@@ -193,6 +197,17 @@ def split(params, frozen: Patterns):
   if not trained:
     raise ValueError("optim.frozen matches every parameter; nothing is left.")
   return unflatten_dict(trained, sep="/"), unflatten_dict(held, sep="/")
+
+
+def values_alone(tree: dict, when: jax.Array) -> dict:
+  """A tree like the parameters; where `when`, 0 but for what says values."""
+
+  def bare(x):
+    return jnp.where(when, jnp.zeros_like(x), x)
+
+  return {
+    k: x if k in VALUES else jax.tree.map(bare, x) for k, x in tree.items()
+  }
 
 
 def merge(trained: dict, frozen: dict) -> dict:

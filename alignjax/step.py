@@ -19,16 +19,13 @@ from jaxtyping import Array, Float, Int
 
 from alignjax.ops import spikes
 from alignjax.ops.microbatches import microbatches, summed
-from alignjax.optim import Schedule, merge
+from alignjax.optim import VALUES, Schedule, merge, values_alone
 from alignjax.types import Batch, Term, Terms
 
 # params, batch, needs, a key a row → per-token statistics [B, T]
 Stats = Callable[..., Mapping[str, jax.Array]]
 # state, batch → the batch with more fields
 Annotate = Callable[["State", Batch], Batch]
-
-
-VALUES = ("critic", "value_head")  # parameters that say values, and no tokens
 
 
 class Objective(NamedTuple):
@@ -171,17 +168,6 @@ def metrics_of(
     for name, term in parts.metrics.items():
       out[f"{label}/{name}" if name in out else name] = ratio(term)
   return out
-
-
-def values_alone(tree: dict, when: Array) -> dict:
-  """A tree like the parameters, where `when` 0 but for what says values."""
-
-  def bare(x):
-    return jnp.where(when, jnp.zeros_like(x), x)
-
-  return {
-    k: x if k in VALUES else jax.tree.map(bare, x) for k, x in tree.items()
-  }
 
 
 def make_train_step(

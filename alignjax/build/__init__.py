@@ -11,7 +11,7 @@ from alignjax.build.models import (
   trained,
   weights,
 )
-from alignjax.build.plans import warmup
+from alignjax.build.plans import alarms, warmup
 from alignjax.build.reading import check_losses
 from alignjax.build.reading import is_read as reads_reference
 from alignjax.build.record import record
@@ -30,6 +30,7 @@ from alignjax.build.training import (
 )
 
 __all__ = [
+  "alarms",
   "Data",
   "Model",
   "Prompt",

@@ -20,7 +20,6 @@ from alignjax.models.config import ModelConfig
 from alignjax.models.lm import LM
 from alignjax.models.lora import Lora, merge
 from alignjax.models.presets import preset
-from alignjax.step import VALUES
 
 
 class Model(NamedTuple):
@@ -154,7 +153,7 @@ def trained(workdir: Path) -> Model:
       warnings.warn(line, stacklevel=2)
     params = saved.params(newest.step, params)
   params, lm = optim.merge(params, frozen), found.lm
-  params = {k: x for k, x in params.items() if k not in VALUES}
+  params = {k: x for k, x in params.items() if k not in optim.VALUES}
   lm = dataclasses.replace(lm, values=False, critic=None)
   if lm.lora is not None:
     params, lm = merge(params, lm.lora), dataclasses.replace(lm, lora=None)

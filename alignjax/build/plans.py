@@ -1,9 +1,10 @@
 """How rollouts of a config become updates, and what is made of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from ml_collections import ConfigDict
 
+from alignjax.alarms import TOLERANCE, Alarms
 from alignjax.build import named
 from alignjax.experience import paired
 from alignjax.ops import advantages
@@ -81,6 +82,17 @@ def finish(config: ConfigDict) -> Callable[..., Batch]:
     return batch._replace(fields={**batch.fields, **found})
 
   return estimated
+
+
+def alarms(config: ConfigDict) -> Callable[[Mapping], dict[str, str]]:
+  """Metrics of a step → kind and text of what begins to be wrong."""
+  if not config.rollout:
+    return lambda metrics: {}
+  return Alarms(
+    completions=plan(config).completions,
+    tolerance=TOLERANCE[config.model.dtype],
+    kl_limit=config.rollout.kl_limit,
+  )
 
 
 def warmup(config: ConfigDict) -> int:

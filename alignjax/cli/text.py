@@ -20,7 +20,8 @@ def sampling_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _generator(a, samples: int):
-  """(messages lists → completions) of a model on this machine."""
+  """(messages lists → completions) of a model on this machine, its tokenizer
+  and its template."""
   quiet()
   from alignjax.data.templates import load_template
   from alignjax.generate import make_generator
@@ -31,10 +32,11 @@ def _generator(a, samples: int):
   )
   if tokenizer is None:
     raise ValueError(f"{a.model} has no tokenizer.json; copy it there.")
+  template = load_template(a.template, tokenizer)
   generate = make_generator(
     lm,
     tokenizer,
-    load_template(a.template, tokenizer),
+    template,
     max_tokens=a.max_tokens,
     temperature=a.temperature,
     top_k=a.top_k,
@@ -43,7 +45,11 @@ def _generator(a, samples: int):
     samples=samples,
     seed=a.seed,
   )
-  return lambda conversations: generate(params, conversations)
+
+  def answer(conversations):
+    return generate(params, conversations)
+
+  return answer, tokenizer, template
 
 
 def generate(argv: list[str]) -> None:
@@ -52,10 +58,29 @@ def generate(argv: list[str]) -> None:
   sampling_options(parser)
   parser.add_argument("--prompt", action="append", required=True)
   parser.add_argument("--n", type=int, default=1, help="samples a prompt")
-  a = parser.parse_args(argv)
-  answers = _generator(a, a.n)(
-    [[{"role": "user", "content": text}] for text in a.prompt]
+  parser.add_argument(
+    "--best-by",
+    metavar="FOLDER",
+    help="a reward model: of the n samples the one it scores highest is shown",
   )
+  a = parser.parse_args(argv)
+  if a.best_by and (a.n < 2 or a.temperature <= 0):
+    raise ValueError(
+      f"--best-by chooses among samples that differ; --n is {a.n}, "
+      f"--temperature {a.temperature:g}.\nGive --n 2 or more and a "
+      "--temperature above 0."
+    )
+  answer, tokenizer, template = _generator(a, a.n)
+  asked = [[{"role": "user", "content": text}] for text in a.prompt]
+  answers = answer(asked)
+  if a.best_by:
+    from alignjax.scoring.best import best
+
+    for text, (c, score) in zip(
+      a.prompt, best(a.best_by, tokenizer, template, asked, answers)
+    ):
+      print(f"> {text}\n{c.text}\n  (best of {a.n}: scored {score:.3f})")
+    return
   for text, completions in zip(a.prompt, answers):
     for c in completions:
       mean = sum(c.logps) / max(len(c.logps), 1)
@@ -69,7 +94,7 @@ def chat(argv: list[str]) -> None:
   sampling_options(parser)
   parser.add_argument("--system", default="", help="system message")
   a = parser.parse_args(argv)
-  answer = _generator(a, 1)
+  answer, _, _ = _generator(a, 1)
   turns = [{"role": "system", "content": a.system}] if a.system else []
   print("An empty line or Ctrl-D ends the conversation.", file=sys.stderr)
   while True:

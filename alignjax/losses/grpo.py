@@ -120,7 +120,7 @@ def kl(stats: Stats, batch: Batch, *, over: str, corrected: bool) -> Terms:
     found = found * jnp.exp(change(stats, batch))
   return Terms(
     {"kl": reduced[over](found, batch)},
-    {"objective/kl": of_tokens(plain, batch)},
+    {"policy/kl_avg": of_tokens(plain, batch)},
   )
 
 

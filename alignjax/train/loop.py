@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from alignjax import optim
+from alignjax import build, optim
 from alignjax.train.signals import Signals, Stopped
 
 PROFILED = (2, 5)  # steps of a trace, after compilation
@@ -24,7 +24,7 @@ class Loop:
     self.feed = run.feed(data.train)
     self.checkpoints, self.record = checkpoints, record
     self.generate, self.prompts = generate, prompts
-    self.config = run.config
+    self.config, self.alarms = run.config, build.alarms(run.config)
     self.skipped = 0  # in a row
 
   def __call__(self, state, first: int, trace: Path | None):
@@ -70,7 +70,10 @@ class Loop:
     return state
 
   def hear(self, done: int, metrics: dict):
-    """Says where the rest of a rollout is passed over."""
+    """Says what is wrong with a rollout, and where its rest is passed over."""
+    for kind, text in self.alarms(metrics).items():
+      self.log.event(done, kind, {"said": text})
+      self.log.message(f"step {done}: {text}")
     if why := self.feed.heard(done, metrics):
       self.log.event(done + 1, "kl_stop", why)
       self.log.message(
