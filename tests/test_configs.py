@@ -1,6 +1,7 @@
 """Every experiment is built and stepped once at its tiny size."""
 
 import importlib
+import math
 from pathlib import Path
 
 import jax
@@ -50,6 +51,9 @@ def test_a_config_takes_a_step(name, words, tmp_path):
   assert (told is not None) == bool(config.rollout)
   if told is not None:  # nothing is right yet, and nothing was to be expected
     assert told.metrics["rollout/logp_gap"] < 1e-5
+    if config.rollout.pairs:
+      assert float(metrics["loss"]) == pytest.approx(math.log(2), abs=1e-4)
+      return
     assert float(metrics["val/ratio_gap"]) < 1e-5
     assert float(metrics["policy/approxkl_avg"]) < 1e-9
     return

@@ -16,7 +16,7 @@ from test_layers import FLOORS
 from alignjax import build, cli
 from alignjax.data import suite
 from alignjax.types import Batch
-from configs import common, quickstart
+from configs import ppo, quickstart
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -47,12 +47,19 @@ def test_the_layout_in_the_readme_is_that_of_the_floors():
   assert seen == {Path(f.parts[0]).stem for f in files} - {"__init__"}
 
 
+def blocks(keys, prefix=""):
+  for name, value in keys.items():
+    yield prefix + name
+    if isinstance(value, dict):
+      yield from blocks(value, f"{prefix}{name}.")
+
+
 def test_commands_and_keys_in_the_readme_exist():
   commands = set(re.findall(r"alignjax ([a-z]+) (?:\w+ )?--", README))
   assert commands == set(cli.COMMANDS)
-  keys = common.base().to_dict()
-  flat = {f"{a}.{b}" for a, v in keys.items() if isinstance(v, dict) for b in v}
-  flat |= set(keys) | {"data.train.path", "data.eval.path", "data.eval.limit"}
+  # Blocks are keys too.
+  keys = ppo.get_config("scored,ptx").to_dict()
+  flat = set(blocks(keys))
   for key in re.findall(r"--config\.([\w.]+)=", README):
     assert key in flat, f"the README sets {key}"
   rooms = "|".join(k for k, v in keys.items() if isinstance(v, dict))
