@@ -9,6 +9,7 @@ from alignjax.build import named
 from alignjax.experience import paired
 from alignjax.ops import advantages
 from alignjax.rollout import Plan
+from alignjax.sharding import Placement
 from alignjax.types import Batch
 
 
@@ -52,6 +53,22 @@ def plan(config: ConfigDict) -> Plan:
         "looked at inside of one."
       )
   return found
+
+
+def slots(config: ConfigDict, place: Placement) -> int:
+  """Completions that are decoded at once; 0 = all of a rollout.
+
+  Raises ValueError where they do not divide, or are more than a rollout has.
+  """
+  n, multiple = config.rollout.slots, place.row_multiple
+  rows = plan(config).completions
+  if not 0 <= n <= rows or n % multiple:
+    raise ValueError(
+      f"rollout.slots = {n}; it must be a multiple of {multiple}, over which "
+      f"rows are split,\nand at most the {rows} completions of a rollout. "
+      "0 decodes all of them at once."
+    )
+  return n
 
 
 def finish(config: ConfigDict) -> Callable[..., Batch]:

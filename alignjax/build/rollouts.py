@@ -13,7 +13,7 @@ from alignjax import sharding
 from alignjax.annotate import make_annotator, with_fields
 from alignjax.build import tokens
 from alignjax.build.parts import given
-from alignjax.build.plans import finish, plan
+from alignjax.build.plans import finish, plan, slots
 from alignjax.build.questions import longest, questions
 from alignjax.build.rows import Data, check_batch, data
 from alignjax.build.scorers import Scorers, scorers
@@ -198,6 +198,8 @@ class Maker:
       top_p=1.0,
       min_p=0.0,
       stop=stop_ids(self.tokenizer, self.template),
+      slots=slots(self.config, self.place),
+      multiple=self.place.row_multiple,
     )
     key = jax.random.key(self.config.seed)
 
