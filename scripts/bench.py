@@ -1,8 +1,7 @@
 """Speed of a task: `python scripts/bench.py TASK [flags]`.
 
-TASK is sft, reward, dpo, ppo, grpo, rloo or generate. Prints one JSON line.
-Sequences have `--seq` tokens, drawn uniformly, the first `--prompt-len` of them
-the prompt; both sides of a pair have the same prompt.
+Prints one JSON line. Sequences have `--seq` tokens, drawn uniformly, the first
+`--prompt-len` of them the prompt; both sides of a pair have the same prompt.
 sft trains every token but the first, dpo the completions, reward the score of
 the last token. A step is the wall time from the end of one optimizer step to
 the end of the next: batches, transfer and metrics are inside. So is, in dpo,
@@ -11,14 +10,14 @@ step; with --cached it is made once, before the first step, as `alignjax train`
 does.
 
 In ppo, grpo and rloo a step is a rollout of `--batch` completions, all that is
-made of it, and `--inner-epochs` updates. Nothing stops early. grpo and rloo
-score by a rule, `--num-generations` completions of each prompt; ppo by a reward
-model, one of each, and has a critic; these and the reference are as large as
-the policy. `generate_ms_median` is the sampler's part of a step.
+made of it, and `--inner-epochs` updates; its tokens are batch·seq, however often
+they are gone through. Nothing stops early. grpo and rloo score by a rule,
+`--num-generations` completions of each prompt; ppo by a reward model, one of
+each, and has a critic; these and the reference are as large as the policy.
+`generate_ms_median` is the sampler's part of a step.
 
 Tokens of a step, `--batch` being sequences or pairs: sft batch·seq, reward and
-dpo 2·batch·seq; ppo, grpo and rloo batch·seq, however often they are gone
-through; generate batch·(seq − prompt) new ones; with --ragged the
+dpo 2·batch·seq, generate batch·(seq − prompt) new ones; with --ragged the
 tokens that are not padding. With --shared the prompt of a pair is computed once
 for both sides, and counted twice all the same.
 """

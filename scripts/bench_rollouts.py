@@ -53,16 +53,12 @@ def steps(a, run, state, source):
 
 
 def configured(a):
-  """The task's config, with what the flags say; rloo is grpo with another loss
-  and another advantage."""
-  c = experiment(a, "grpo" if a.task == "rloo" else a.task)
+  """The task's config, with what the flags say."""
+  c = experiment(a)
   r = c.rollout
   r.samples = 1 if a.task == "ppo" else a.num_generations
   r.minibatches, r.epochs = 1, a.inner_epochs
   r.max_tokens, r.temperature, r.kl = a.seq - a.prompt_len, 1.0, a.beta
-  if a.task == "rloo":
-    c.loss = dict(main=dict(name="rloo", weight=1.0, low=0.2, high=0.2))
-    r.advantage = dict(name="leave_one_out")
   if a.task == "grpo":
     c.loss.kl.weight = a.beta
     if not a.beta:
