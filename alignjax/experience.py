@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from alignjax.ops.masked import term
 from alignjax.optim import merge
@@ -54,10 +55,76 @@ def rows(batch: Batch, indices: jax.Array) -> Batch:
   return jax.tree.map(lambda x: jnp.take(x, indices, axis=0), batch)
 
 
+def paired(batch: Batch, scores: Float[Array, "B"], samples: int) -> Batch:
+  """A row for each prompt: its best completion, and after it its worst.
+
+  batch: of completions, `samples` of a prompt together. As two documents of
+  one row, chosen and rejected of `ops.pairs`, with "label" 1 and all fields of
+  tokens. Where all samples score the same there is no pair: nothing of that row
+  is trained.
+  """
+  groups = scores.reshape(-1, samples)
+  first = samples * jnp.arange(groups.shape[0])
+  one = rows(batch, first + groups.argmax(1))
+  two = rows(batch, first + groups.argmin(1))
+  there = (groups.max(1) > groups.min(1))[:, None]
+  L, T = batch.tokens.shape[1], batch.targets.shape[1]
+
+  def beside(a, b):
+    return jnp.concatenate([a, b], axis=1)
+
+  fields = {
+    k: beside(x, two.fields[k])
+    for k, x in one.fields.items()
+    if x.shape[1:] == (T,)
+  }
+  label = jnp.broadcast_to(jnp.float32([1, 0]), (*groups.shape[:1], 2))
+  return Batch(
+    tokens=beside(one.tokens, two.tokens),
+    positions=beside(one.positions, two.positions),
+    documents=beside(one.documents, 2 * two.documents),
+    where=beside(one.where, L + two.where),
+    targets=beside(one.targets, two.targets),
+    completions=there * beside(one.completions, 2 * two.completions),
+    weights=there * beside(one.weights, two.weights),
+    ends=there * beside(one.ends, L + two.ends),
+    fields=fields | {"label": label},
+  )
+
+
+def joined(sampled: Batch, other: Batch) -> Batch:
+  """Rows of other data after those of completions, as one batch.
+
+  The field "mixed" [B, T] is 1 in their rows; other fields are 0 there.
+  """
+
+  def stacked(a, b, size=0):
+    n = max(size, a.shape[1], b.shape[1])
+    return jnp.concatenate(
+      [jnp.pad(x, ((0, 0), (0, n - x.shape[1]))) for x in (a, b)]
+    )
+
+  def beside(x):
+    return jnp.zeros((other.tokens.shape[0], x.shape[1]), x.dtype)
+
+  names = ("tokens", "positions", "documents")
+  names += ("where", "targets", "completions", "weights")
+  made = {k: stacked(getattr(sampled, k), getattr(other, k)) for k in names}
+  B, T = made["targets"].shape
+  fields = {
+    k: stacked(x, beside(x), 0 if k == "label" else T)
+    for k, x in sampled.fields.items()
+  }
+  row = jnp.arange(B)[:, None] >= sampled.tokens.shape[0]
+  fields["mixed"] = jnp.broadcast_to(row, (B, T)).astype(jnp.float32)
+  ends = stacked(sampled.ends, beside(sampled.ends))
+  return Batch(**made, ends=ends, fields=fields)
+
+
 def make_experience(
   stats: Stats,
   refer: Annotate,
-  estimate: Callable[..., dict[str, jax.Array]] | None,
+  finish: Callable[[Batch, jax.Array, jax.Array], Batch],
   control: Callable[[jax.Array, jax.Array], jax.Array],
   *,
   values: bool,
@@ -68,9 +135,10 @@ def make_experience(
   Pure, to be jitted: → (state, batch, KL to the reference in nats a completion
   [B], metrics). The batch has the fields that losses read:
   "old/logp", "old/value" (where `values`), what `refer` adds ("reference/logp")
-  and what `estimate` makes of all (`ops.advantages`). The state comes back with
-  the KL's coefficient for the next rollout.
+  and what `finish` makes of it. The state comes back with the KL's coefficient
+  for the next rollout, and the mean length of the run's first completions.
 
+  finish: (batch, scores, coefficient) → batch: `ops.advantages` or `paired`.
   control: (coefficient, KL in nats a completion) → coefficient.
   samples: of a prompt; they stand together.
   """
@@ -85,9 +153,6 @@ def make_experience(
       more["old/value"] = jnp.where(valued, found["value"], 0.0)
     batch = refer(state, batch._replace(fields={**batch.fields, **more}))
     coefficient = state.control["kl"]
-    made = {}
-    if estimate is not None:
-      made = estimate(batch, scores, coefficient, samples)
     logp, reference = more["old/logp"], batch.fields["reference/logp"]
     kl = jnp.where(tokens, logp - reference, 0.0).sum(1)
     gap = jnp.where(tokens, jnp.abs(logp - sampled), 0.0).max()
@@ -100,8 +165,14 @@ def make_experience(
       groups = scores.reshape(-1, samples)
       equal = (groups == groups[:, :1]).all(1)
       metrics["rollout/equal_groups"] = equal.mean()
-    state = state._replace(control={"kl": control(coefficient, kl.mean())})
-    return state, batch._replace(fields={**batch.fields, **made}), kl, metrics
+    length = tokens.sum(1).mean()
+    first = state.control["length"]
+    first = jnp.where(first > 0, first, length)
+    metrics["rollout/length_change"] = length / first
+    metrics["rollout/score_std"] = scores.std()
+    known = {"kl": control(coefficient, kl.mean()), "length": first}
+    state = state._replace(control=known)
+    return state, finish(batch, scores, coefficient), kl, metrics
 
   return experience
 

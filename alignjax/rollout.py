@@ -31,20 +31,31 @@ class Question(NamedTuple):
 class Plan(NamedTuple):
   """How rollouts become updates.
 
-  batch: completions of an update. minibatches: of a rollout, which is
-  batch · minibatches completions. epochs: passes over a rollout. samples:
-  completions of a prompt.
+  batch: rows of an update, completions or pairs of them. minibatches: of a
+  rollout. epochs: passes over a rollout. samples: completions of a prompt.
+  pairs: whether these become one pair.
   """
 
   batch: int
   minibatches: int
   epochs: int
   samples: int
+  pairs: bool = False
 
   @property
   def rows(self) -> int:
-    """Completions of a rollout."""
+    """Rows of a rollout."""
     return self.batch * self.minibatches
+
+  @property
+  def completions(self) -> int:
+    """Completions of a rollout."""
+    return self.rows * self.samples if self.pairs else self.rows
+
+  @property
+  def prompts(self) -> int:
+    """Prompts of a rollout."""
+    return self.completions // self.samples
 
   @property
   def updates(self) -> int:
@@ -72,7 +83,7 @@ Reward = Callable[[Answers], Float[np.ndarray, "B"]]
 
 
 def order(plan: Plan, seed: int, rollout: int) -> np.ndarray:
-  """int32 [updates, batch]: which completions each update of a rollout takes.
+  """int32 [updates, batch]: which rows each update of a rollout takes.
 
   Every epoch is another permutation, by (seed, rollout).
   """
@@ -92,6 +103,9 @@ class Rollouts:
   decode: token ids → text.
   rewards: name → (weight, function). penalty: what a completion without its
   stop token loses. clip: scores are held within ± clip; 0 = they are not.
+  stop: mean of policy/approxkl_avg, in nats a token, after which the rest of a
+  rollout is passed over; 0 = never.
+  mix: (step's batch, step) → the same with rows of other data.
   """
 
   def __init__(
@@ -109,20 +123,22 @@ class Rollouts:
     rewards: Mapping[str, tuple[float, Reward]],
     penalty: float,
     clip: float,
+    stop: float,
+    mix: Callable[[Batch, int], Batch],
     seed: int,
   ):
     self.questions, self.plan, self.size = questions, plan, plan.batch
     self.sampler, self.lay, self.experience = sampler, lay, experience
     self.take, self.put, self.decode = take, put, decode
     self.rewards, self.penalty, self.clip = rewards, penalty, clip
-    self.seed = seed
+    self.stop, self.mix, self.seed = stop, mix, seed
     self.longest = longest
     self._order = Order({"": len(questions)}, {"": 1.0}, seed)
-    self._batch = None
+    self._batch, self._over = None, False
 
   def indices(self, rollout: int) -> list[int]:
     """Questions of a rollout, each once; it asks them `samples` times."""
-    n = self.plan.rows // self.plan.samples
+    n = self.plan.prompts
     return [self._order[i][1] for i in range(rollout * n, (rollout + 1) * n)]
 
   def origins(self, step: int) -> list[str]:
@@ -130,12 +146,13 @@ class Rollouts:
     rollout, part = divmod(step, self.plan.updates)
     chosen = self.indices(rollout)
     taken = order(self.plan, self.seed, rollout)[part]
-    at = [chosen[int(i) // self.plan.samples] for i in taken]
+    rows = self.plan.rows // self.plan.prompts  # of a prompt
+    at = [chosen[int(i) // rows] for i in taken]
     return [self.questions[i].origin for i in at]
 
   def epochs(self, step: int) -> dict[str, float]:
     """Passes over the prompts before a step."""
-    asked = step // self.plan.updates * self.plan.rows // self.plan.samples
+    asked = step // self.plan.updates * self.plan.prompts
     return {"epoch": asked / len(self.questions)}
 
   def begins(self, step: int) -> bool:
@@ -143,38 +160,70 @@ class Rollouts:
     return step % self.plan.updates == 0
 
   def __call__(self, state, step: int):
-    """(state, the step's batch, what is told of a new rollout or None)."""
+    """(state, the step's batch, what is told of a new rollout or None).
+
+    No batch: the step is passed over.
+    """
     rollout, part = divmod(step, self.plan.updates)
     told = None
     if part == 0:
       state, told = self._roll(state, rollout)
       self._taken = order(self.plan, self.seed, rollout)
+      self._over = False
     elif self._batch is None:
       raise ValueError(
         f"Step {step} is inside of a rollout, whose experience is not kept."
       )
-    return state, self.take(self._batch, self._taken[part]), told
+    if self._over:
+      return state, None, told
+    batch = self.take(self._batch, self._taken[part])
+    return state, self.mix(batch, step), told
+
+  def heard(self, done: int, metrics: Mapping[str, float]) -> dict:
+    """What came of the last of `done` steps; where the rest of the rollout is
+    passed over for it: why, and how many steps that are."""
+    moved = metrics.get("policy/approxkl_avg", 0.0)
+    left = -done % self.plan.updates
+    self._over = bool(self.stop) and moved > self.stop
+    if not self._over or not left:
+      return {}
+    return {"policy/approxkl_avg": moved, "passed": left}
 
   def prompts(self, rollout: int) -> tuple[list[Question], Prompts]:
     """Questions of a rollout's rows, and their tokens [rows, longest]."""
     p = self.plan
     asked = [self.questions[i] for i in self.indices(rollout)]
     asked = [q for q in asked for _ in range(p.samples)]
-    tokens = np.zeros((p.rows, self.longest), np.int32)
+    tokens = np.zeros((p.completions, self.longest), np.int32)
     for row, q in zip(tokens, asked):
       row[: len(q.ids)] = q.ids
     lengths = np.array([len(q.ids) for q in asked], np.int32)
-    ids = rollout * p.rows + np.arange(p.rows, dtype=np.int32)
+    n = p.completions
+    ids = rollout * n + np.arange(n, dtype=np.int32)
     return asked, Prompts(tokens, lengths, ids)
 
   def ahead(self, step: int) -> None:
     """Nothing is made before its parameters are there."""
 
-  def evaluate(self, state) -> dict[str, float]:
-    """Means over one answer to each question; what is left of the last rows of
-    the rollout is answered too, and not counted."""
-    _, told = self._roll(state, 0, count=len(self.questions))
-    return told.metrics
+  def answer(self, state) -> Told:
+    """What is told of the completions of all questions, each asked once; what
+    is left of the rows of the rollout is answered too, and not counted.
+
+    One rollout has to hold all questions.
+    """
+    count = len(self.questions) * self.plan.samples
+    _, told = self._roll(state, 0, count=count)
+    return told._replace(table=told.table[:count])
+
+  def score(
+    self, answers: Answers, stopped: np.ndarray
+  ) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """(what each reward says, their weighted sum after clip and penalty)."""
+    parts = {name: f(answers) for name, (_, f) in self.rewards.items()}
+    scores = sum(self.rewards[k][0] * x for k, x in parts.items())
+    if self.clip:
+      scores = np.clip(scores, -self.clip, self.clip)
+    return parts, np.float32(scores - self.penalty * (stopped == 0))
 
   def _roll(self, state, rollout: int, count: int | None = None):
     """(state, what is told of `count` completions); the batch is kept."""
@@ -185,14 +234,7 @@ class Rollouts:
     out = fetched(samples)
     ends = zip(out.tokens, out.lengths, out.stopped)
     texts = [self.decode(ids[: n - end].tolist()) for ids, n, end in ends]
-    answers = Answers(asked, texts, batch)
-    parts = {
-      name: reward(answers) for name, (_, reward) in self.rewards.items()
-    }
-    scores = sum(self.rewards[k][0] * x for k, x in parts.items())
-    if self.clip:
-      scores = np.clip(scores, -self.clip, self.clip)
-    scores = np.float32(scores - self.penalty * (out.stopped == 0))
+    parts, scores = self.score(Answers(asked, texts, batch), out.stopped)
     state, self._batch, kl, found = self.experience(
       state, batch, samples.logps, self.put(scores)
     )
@@ -205,16 +247,20 @@ class Rollouts:
     }
     metrics = {k: float(v) for k, v in found.items()}
     metrics |= {k: float(np.mean(x[:count])) for k, x in means.items()}
-    columns = texts, scores, means["objective/kl"], out.lengths, out.stopped
+    columns = {
+      "score": scores,
+      "kl": means["objective/kl"],
+      "tokens": out.lengths,
+      "stopped": out.stopped > 0,
+    }
+    if len(parts) > 1:
+      columns |= {f"reward/{name}": x for name, x in parts.items()}
     table = [
       {
         "prompt": q.messages[-1]["content"],
         "completion": text,
-        "score": float(score),
-        "kl": float(kl),
-        "tokens": int(n),
-        "stopped": bool(end),
+        **{name: x[i].item() for name, x in columns.items()},
       }
-      for q, text, score, kl, n, end in zip(asked, *columns)
+      for i, (q, text) in enumerate(zip(asked, texts))
     ]
     return state, Told(metrics, table)

@@ -173,6 +173,17 @@ def metrics_of(
   return out
 
 
+def values_alone(tree: dict, when: Array) -> dict:
+  """A tree like the parameters, where `when` 0 but for what says values."""
+
+  def bare(x):
+    return jnp.where(when, jnp.zeros_like(x), x)
+
+  return {
+    k: x if k in VALUES else jax.tree.map(bare, x) for k, x in tree.items()
+  }
+
+
 def make_train_step(
   stats: Stats,
   objectives: Mapping[str, Objective],
@@ -184,6 +195,7 @@ def make_train_step(
   seed: int | None = None,
   annotate: Annotate = as_it_is,
   moving: Moving | None = None,
+  warmup: int = 0,
 ) -> Callable[[State, Batch], tuple[State, dict[str, jax.Array]]]:
   """(state, batch) → (state, metrics); pure, to be jitted by the caller.
 
@@ -193,6 +205,7 @@ def make_train_step(
   Metrics are float32 scalars; `tokens` counts the tokens that are not padding.
   seed: where given, `stats` gets a key a row, of (seed, batch, row).
   annotate: of a microbatch at a time; nothing is differentiated in it.
+  warmup: the first updates, in which nothing is trained but what says values.
   """
 
   def value(params, frozen, batch, keys, weights):
@@ -245,6 +258,8 @@ def make_train_step(
 
   def train_step(state, batch):
     grads, terms = gradient(state, batch)
+    if warmup:
+      grads = values_alone(grads, state.step < warmup)
     metrics = metrics_of(objectives, terms)
     norm = optax.global_norm(grads)
     values = jnp.stack([metrics["loss"], norm])
@@ -254,6 +269,8 @@ def make_train_step(
       good &= ~spikes.stands_out(values, *seen)
     lr = schedule(state.step)
     updates, moments = optimizer.update(grads, state.moments, state.params)
+    if warmup:  # weights that decay too
+      updates = values_alone(updates, state.step < warmup)
     updates = jax.tree.map(lambda x: (lr * x).astype(x.dtype), updates)
     made = state._replace(
       step=state.step + 1,

@@ -4,13 +4,13 @@ from ml_collections import ConfigDict
 
 # Regex on the parameter path → mesh axes of its last dimensions.
 PARAMS = (
-  ("((teacher|critic)/)?(embed|head)", ("tensor", "fsdp")),
+  ("((teacher|critic|reward)/)?(embed|head)", ("tensor", "fsdp")),
   (".*/attention/query/kernel", ("fsdp", "tensor", None)),
   (".*/attention/(key|value)/kernel", ("fsdp", "tensor", None)),
   (".*/attention/out/kernel", ("tensor", None, "fsdp")),
   (".*/mlp/(gate|up)/kernel", ("fsdp", "tensor")),
   (".*/mlp/down/kernel", ("tensor", "fsdp")),
-  (".*(scale|bias)|((teacher|critic)/)?positions", ()),
+  (".*(scale|bias)|((teacher|critic|reward)/)?positions|reward/score_head", ()),
 )
 
 ROWS = ("data", "fsdp")
@@ -235,7 +235,10 @@ def scores(c: ConfigDict, heads: int = 1) -> ConfigDict:
 
 
 def rollout(c: ConfigDict, advantage: dict, **changes) -> ConfigDict:
-  """Batches are completions that the policy samples as it is."""
+  """Batches are completions that the policy samples as it is.
+
+  advantage: {} where pairs are made.
+  """
   c.rollout = ConfigDict(
     dict(
       samples=1,  # completions of a prompt
@@ -248,11 +251,29 @@ def rollout(c: ConfigDict, advantage: dict, **changes) -> ConfigDict:
       kl_horizon=10_000.0,  # completions over which it is
       missing_stop=0.0,  # what a completion without an end loses
       clip=0.0,  # scores are held within; 0 = they are not
+      kl_stop=0.0,  # nats a token (policy/approxkl_avg) after which the rest of
+      # a rollout's updates is passed over; 0 = never
+      kl_limit=0.0,  # nats a completion above which is warned; 0 = none
+      pairs=False,  # a prompt's best and worst completion become a pair
+      # Rows of other data beside the completions of an update, and how many,
+      # for losses of `rows="mixed"`; 0 = none.
+      mix=ConfigDict(dict(batch=0, data=source("", ""))),
       advantage=advantage,
     )
   )
   c.rollout.update(changes)
   return c
+
+
+def reward_model(path: str = "", weight: float = 1.0) -> dict:
+  """An entry of `config.reward`: what a reward model says of completions."""
+  return dict(
+    name="model",
+    weight=weight,
+    path=path,  # a folder that export writes; several are an ensemble
+    revision="",
+    ensemble=dict(name="mean"),  # of heads and models; as of alignjax score
+  )
 
 
 def critic(c: ConfigDict, trunk: bool = False) -> ConfigDict:
@@ -262,6 +283,7 @@ def critic(c: ConfigDict, trunk: bool = False) -> ConfigDict:
       path="",  # a reward model; "" = the policy as it starts, and a head of 0
       revision="",
       trunk=trunk,  # a head on the policy itself instead
+      warmup=0,  # rollouts that train nothing else
     )
   )
   head = "value_head" if trunk else "critic/score_head"

@@ -10,7 +10,8 @@ the loss.
 Expected: `objective/scores` rises while `rollout/equal_groups` falls or stays.
 Words after the colon: `tiny` (a minute or two on a CPU, from scratch), `lora`
 (adapters alone are trained; the base is the reference), `dapo` (mean over
-tokens, a higher upper clip, no KL; Yu et al. 2025).
+tokens, a higher upper clip, no KL; Yu et al. 2025), `scored` (a reward model
+says how good an answer is: `reward.model.path`).
 """
 
 from configs import common
@@ -20,7 +21,7 @@ WORDS = dict(words=dict(name="length", weight=1.0, low=5, high=12))
 
 
 def get_config(arg=""):
-  given = common.words(arg, ("tiny", "lora", "dapo"))
+  given = common.words(arg, ("tiny", "lora", "dapo", "scored"))
   c = common.base()
   infinite = float("inf")
   c.loss = dict(
@@ -43,6 +44,8 @@ def get_config(arg=""):
     common.tiny(c)
     c.train.batch, c.rollout.max_tokens = 32, 12
     c.reward = WORDS
+  if "scored" in given:
+    c.reward = dict(model=common.reward_model())
   if "lora" in given:
     common.lora(c)
   return c

@@ -11,7 +11,9 @@ al. 2024, "The N+ implementation details of RLHF with PPO").
 Expected: `objective/scores` rises and `objective/kl` with it.
 Words after the colon: `tiny` (a minute or two on a CPU, from scratch), `lora`
 (adapters alone are trained; the base is the reference), `trunk` (the critic is
-a head on the policy).
+a head on the policy), `scored` (a reward model says how good an answer is:
+`reward.model.path`, and mostly `critic.path` too), `ptx` (eight rows of
+`rollout.mix.data` beside, for the likelihood of what should not be forgotten).
 """
 
 from configs import common
@@ -21,7 +23,7 @@ WORDS = dict(words=dict(name="length", weight=1.0, low=5, high=12))
 
 
 def get_config(arg=""):
-  given = common.words(arg, ("tiny", "lora", "trunk"))
+  given = common.words(arg, ("tiny", "lora", "trunk", "scored", "ptx"))
   c = common.base()
   c.loss = dict(
     policy=dict(name="ppo", kind="policy", weight=1.0, clip=0.2),
@@ -38,6 +40,10 @@ def get_config(arg=""):
   )
   common.rollout(c, gae, epochs=4, temperature=0.7)
   common.critic(c, trunk="trunk" in given)
+  if "ptx" in given:
+    c.rollout.mix.batch = 8
+    c.rollout.mix.data = common.source("suite", "train")
+    c.loss.ptx = dict(name="sft", weight=0.5, rows="mixed")
   c.optim.lr, c.optim.schedule, c.optim.end = 3e-6, "linear", 0.0
   c.optim.adamw.eps = 1e-5
   c.train.batch, c.train.steps = 32, 400
@@ -45,6 +51,8 @@ def get_config(arg=""):
     common.tiny(c)
     c.rollout.max_tokens = 12
     c.reward = WORDS
+  if "scored" in given:
+    c.reward = dict(model=common.reward_model())
   if "lora" in given:
     common.lora(c)
     c.optim.frozen = ("(?!lora/|critic/|value_head).*",)

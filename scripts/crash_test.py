@@ -1,14 +1,18 @@
 """Kills a training run again and again, and compares it with one left alone.
 
-  python scripts/crash_test.py [--kills 20] [--signals 12] [--steps 160]
+  python scripts/crash_test.py [--task sft] [--kills 20] [--signals 12]
+    [--steps 160]
 
 A run of a small random model (with NEFTune, so that keys matter) is made once
 without interruption. Then the same command is started and killed (kill -9):
 half of the times inside a save, at each of its stages, else at a random moment;
 a third run is stopped by SIGTERM at random steps, in a save and in an
 evaluation. At the end the curves, evaluations, samples and every saved array
-(parameters, moments, step, data position, history) must be bitwise those of the
-first run. Exits with 1 where they are not.
+(parameters, moments, step, data position, history, and of PPO the reference,
+the critic and the KL's coefficient) must be bitwise those of the first run.
+Exits with 1 where they are not. `--task ppo` is a run of rollouts of four
+updates each, which is killed while completions are sampled and between two
+updates of a rollout too.
 """
 
 import argparse
@@ -30,26 +34,40 @@ STAGES = (
   "before commit",
   "after commit",
 )
+# What else a run of rollouts is killed in.
+ROLLOUT = ("in a rollout", "in an update")
 CLOCKS = ("wall_s", "step_s", "tokens_per_s")  # what may differ
 
 
-def child(workdir: Path, steps: int, at: str) -> None:
-  """Trains; `at` is "SIGNAL:STAGE:N", a signal to itself in the Nth such."""
-  sys.path.insert(0, str(ROOT))
-  from alignjax import checkpoint, train
-  from configs import sft
+def experiment(task: str, steps: int):
+  """The config of a task."""
+  from configs import ppo, sft
 
-  config = sft.get_config("tiny")
+  config = {"ppo": ppo, "sft": sft}[task].get_config("tiny")
   config.mesh = (2, 2, 1)
   config.data.max_length = 96
   config.data.eval.limit = 24
   config.train.steps, config.train.eval_every = steps, 6
-  config.train.neftune = 5.0
   config.checkpoint.every = 4
   config.sample.count, config.sample.every = 1, 12
   config.sample.max_tokens = 4
   config.model.chunk = 8
   config.log.tensorboard = False
+  if task == "sft":
+    config.train.neftune = 5.0
+    return config
+  config.train.eval_every, config.train.batch = 12, 8
+  config.rollout.update(epochs=2, minibatches=2, max_tokens=6)
+  config.rollout.update(kl_target=0.5, kl_horizon=50.0)
+  return config
+
+
+def child(task: str, workdir: Path, steps: int, at: str) -> None:
+  """Trains; `at` is "SIGNAL:STAGE:N", a signal to itself in the Nth such."""
+  sys.path.insert(0, str(ROOT))
+  from alignjax import checkpoint, rollout, train
+
+  config = experiment(task, steps)
   name, stage, count = at.split(":") if at else ("SIGKILL", "", "0")
   left = [int(count)]
 
@@ -69,18 +87,32 @@ def child(workdir: Path, steps: int, at: str) -> None:
     return evaluate(self, *arguments)
 
   train.Run.evaluate = evaluated
+  score, call = rollout.Rollouts.score, rollout.Rollouts.__call__
+
+  def scored(self, *arguments):
+    strike("in a rollout")  # sampled, and nothing made of it
+    return score(self, *arguments)
+
+  def called(self, state, step):
+    if not self.begins(step):
+      strike("in an update")
+    return call(self, state, step)
+
+  rollout.Rollouts.score, rollout.Rollouts.__call__ = scored, called
   train.train(config, workdir)
 
 
 class Runs:
   """Starts and kills children on one folder."""
 
-  def __init__(self, workdir: Path, steps: int, draw: random.Random):
-    self.workdir, self.steps, self.draw = workdir, steps, draw
+  def __init__(self, task: str, workdir: Path, steps: int, draw: random.Random):
+    self.task, self.workdir = task, workdir
+    self.steps, self.draw = steps, draw
+    self.stages = ROLLOUT * (task == "ppo") + STAGES
 
   def start(self, at: str = "") -> subprocess.Popen:
     command = [sys.executable, __file__, "--child", str(self.workdir)]
-    command += ["--steps", str(self.steps), "--at", at]
+    command += ["--task", self.task, "--steps", str(self.steps), "--at", at]
     with open(self.workdir.with_suffix(".log"), "ab") as log:
       return subprocess.Popen(command, stderr=log, stdout=log)
 
@@ -109,14 +141,14 @@ class Runs:
 
 
 def kill(runs: Runs, count: int) -> None:
-  """SIGKILL: half of them in a save, at each stage in turn."""
+  """SIGKILL: half of them at each stage in turn."""
   for i in range(count):
     done = runs.last_step()
     if i % 2:
-      stage = STAGES[i // 2 % len(STAGES)]
+      stage = runs.stages[i // 2 % len(runs.stages)]
       at = f"SIGKILL:{stage}:{runs.draw.randint(1, 2)}"
       status = runs.wait(runs.start(at), (-signal.SIGKILL, 0))
-      what = f"in a save, {stage}"
+      what = stage if stage in ROLLOUT else f"in a save, {stage}"
     else:
       process = runs.start()
       step = runs.moment(process, min(done, runs.steps - 2))
@@ -199,12 +231,13 @@ def main() -> None:
   parser.add_argument("--kills", type=int, default=20)
   parser.add_argument("--signals", type=int, default=12)
   parser.add_argument("--steps", type=int, default=160)
+  parser.add_argument("--task", choices=("sft", "ppo"), default="sft")
   parser.add_argument("--seed", type=int, default=0)
   parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
   parser.add_argument("--at", default="", help=argparse.SUPPRESS)
   a = parser.parse_args()
   if a.child:
-    child(a.child, a.steps, a.at)
+    child(a.task, a.child, a.steps, a.at)
     return
   os.environ["JAX_PLATFORMS"] = "cpu"
   os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4"
@@ -212,7 +245,7 @@ def main() -> None:
   with tempfile.TemporaryDirectory() as folder:
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", f"{folder}/cache")
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
-    alone = Runs(Path(folder) / "alone", a.steps, draw)
+    alone = Runs(a.task, Path(folder) / "alone", a.steps, draw)
     alone.finish()
     for name, strike, count in (
       ("killed", kill, a.kills),
@@ -220,7 +253,7 @@ def main() -> None:
     ):
       if not count:
         continue
-      runs = Runs(Path(folder) / name, a.steps, draw)
+      runs = Runs(a.task, Path(folder) / name, a.steps, draw)
       strike(runs, count)
       runs.finish()
       pair = alone.workdir, runs.workdir

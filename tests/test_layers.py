@@ -15,6 +15,7 @@ FLOORS = {
   "models": 2,
   "data": 2,
   "metrics": 2,
+  "alarms": 2,
   "optim": 2,
   "log": 2,
   "losses": 3,

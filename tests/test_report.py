@@ -34,7 +34,19 @@ class Tags(HTMLParser):
     self.text += data
 
 
-def write_folder(path, *, hostile="", steps=12):
+def rolled(hostile=""):
+  """Four rollouts of two completions, the worse one first; one is folded."""
+  texts = {"prompt": f"ask {hostile}", "completion": f"say {hostile}"}
+  row = {"name": "rollouts", **texts, "tokens": 7, "stopped": True}
+  long = {"completion": f"long {hostile}" + " go" * 2000, "stopped": False}
+  return [
+    {"step": step, **row, "kl": 0.5, "score": step, **more}
+    for step in (1, 4, 8, 12)
+    for more in (long, {"score": step + 0.25, "kl": None})
+  ]
+
+
+def write_folder(path, *, hostile="", steps=12, rollouts=False):
   """A finished run; `hostile` stands wherever a model or a user may write."""
   held = [{"step": 0, "loss": 3.0}]
   rows = []
@@ -56,6 +68,7 @@ def write_folder(path, *, hostile="", steps=12):
     for step in range(40)
   ]
   samples += [{"step": step, "prompt": "bare"} for step in (0, 39)]
+  samples += rolled(hostile) if rollouts else []
   for name, value in (
     ("config.json", config),
     ("run.json", run),
@@ -103,8 +116,8 @@ def test_everything_in_the_folder_is_on_the_page(tmp_path):
 def test_hostile_text_changes_no_tag(tmp_path, hostile):
   (tmp_path / "a").mkdir()
   (tmp_path / "b").mkdir()
-  tame = Tags(report(tmp_path / "a", hostile="tame"))
-  seen = Tags(report(tmp_path / "b", hostile=hostile))
+  tame = Tags(report(tmp_path / "a", hostile="tame", rollouts=True))
+  seen = Tags(report(tmp_path / "b", hostile=hostile, rollouts=True))
   assert [tag for tag, _ in seen.tags] == [tag for tag, _ in tame.tags]
   names = {name for _, attributes in seen.tags for name in attributes}
   assert names == {name for _, attributes in tame.tags for name in attributes}
@@ -170,7 +183,8 @@ def test_metrics_alone_are_enough(tmp_path):
   (tmp_path / "metrics.jsonl").write_text(rows)  # the last line cut short
   page = write_report(tmp_path).read_text("utf-8")
   assert f"<title>{tmp_path.name}</title>" in page
-  for heading in ("Answers", "Samples", "Configuration", "Environment"):
+  headings = "Answers", "Rollouts", "Samples", "Configuration", "Environment"
+  for heading in headings:
     assert heading not in page
 
 
@@ -237,3 +251,53 @@ def test_epochs_of_parts_are_no_curves(tmp_path):
   (tmp_path / "metrics.jsonl").write_text(json.dumps(row) + "\n")
   page = write_report(tmp_path).read_text("utf-8")
   assert "<b>kl</b>" in page and "epoch/" not in page
+
+
+def section(page, name):
+  return page[page.index(f"<h2>{name}</h2>") :].partition("<h2>")[2]
+
+
+def test_rollouts_have_a_table_of_their_own(tmp_path):
+  write_folder(tmp_path, rollouts=True)
+  means = {"step": 1, "loss": 0.1, "objective/scores": 0.4125}
+  means |= {"objective/kl": -0.001, "completions/mean_length": 14.25}
+  path = tmp_path / "metrics.jsonl"
+  first, *rest = path.read_text().splitlines()
+  path.write_text("\n".join([json.dumps(json.loads(first) | means), *rest]))
+  page = write_report(tmp_path).read_text("utf-8")
+  found = section(page, "Rollouts").partition("<h2>")[0]
+  assert re.findall(r"<h3>(.*?)</h3>", found) == [
+    "Step 1: score 0.412, KL 0.00 nats, 14.2 tokens",
+    "Step 4",  # between the first and the last; their means are not there
+    "Step 12",
+  ]
+  cells = re.findall(r'<td class="number">(.*?)</td>', found)
+  assert cells[:8] == ["1.25", "–", "7", "no", "1", "0.50", "7", "yes"]
+  assert found.count("say ") == 3 and found.count("<details>") == 3
+  assert "2005 more characters" in found
+  assert "ask" not in section(page, "Samples during training")
+  assert (
+    "ask" not in section(page, "Answers before and after").partition("<h2>")[0]
+  )
+
+
+def test_scores_are_told_and_drawn_before_the_loss(tmp_path):
+  rows = [
+    {"step": s, "loss": 0.1, "objective/scores": x, "objective/kl": 2.0 * s}
+    for s, x in enumerate((0.25, 0.75, 0.5), 1)
+  ]
+  lines = "".join(json.dumps(row) + "\n" for row in rows)
+  (tmp_path / "metrics.jsonl").write_text(lines)
+  page = write_report(tmp_path).read_text("utf-8")
+  facts = re.findall(
+    r"<dt>(.*?)</dt><dd>(.*?)</dd>\s*<dd[^>]*>(.*?)</dd>", page
+  )
+  assert facts[:2] == [
+    ("Score", "0.250 → 0.500", "best 0.750 at step 2"),
+    ("KL, nats a completion", "2.000 → 6.000", "highest 6.000 at step 3"),
+  ]
+  assert re.findall(r"<figcaption><b>(.*?)</b>", page) == [
+    "Score",
+    "KL to the reference, nats a completion",
+    "Loss",
+  ]

@@ -12,11 +12,13 @@ from alignjax.experience import adaptive
 from alignjax.rollout import Plan, order
 from alignjax.train import Run, Stopped, train
 from alignjax.train.signals import Signals
-from configs import grpo, ppo
+from configs import common, grpo, online_dpo, ppo
+
+NONE = common.source("", "")
 
 
-def small(module, **changes):
-  config = module.get_config("tiny")
+def small(module, *words, **changes):
+  config = module.get_config(",".join(("tiny", *words)))
   config.mesh, config.data.train.limit = (1, 1, 1), 16
   config.data.eval.limit, config.sample.count = 3, 0
   config.sample.every, config.log.tensorboard = 0, False
@@ -86,11 +88,10 @@ def test_a_rollout_is_a_function_of_seed_number_and_weights(rolled):
 
 def test_held_out_prompts_are_counted_once(rolled):
   _, data, state = rolled
-  found = data.heldout.evaluate(state)
-  told = data.heldout(state, 0)[2].table[: len(data.heldout.questions)]
-  assert len(told) == 3
-  scores = [row["score"] for row in told]
-  assert found["objective/scores"] == pytest.approx(np.mean(scores))
+  found = data.heldout.answer(state)
+  assert len(found.table) == 3
+  scores = [row["score"] for row in found.table]
+  assert found.metrics["objective/scores"] == pytest.approx(np.mean(scores))
 
 
 def test_the_inside_of_a_rollout_cannot_be_begun_with(rolled, tmp_path):
@@ -140,6 +141,119 @@ def test_a_run_stops_between_rollouts(tmp_path, monkeypatch):
     train(config, tmp_path)
   assert stopped.value.step == 4
   assert [p.name for p in (tmp_path / "checkpoints").iterdir()] == ["4"]
+
+
+def metrics_of(folder):
+  lines = (folder / "metrics.jsonl").read_text().splitlines()
+  return [json.loads(line) for line in lines]
+
+
+def test_a_rollout_is_left_when_the_policy_has_moved(tmp_path):
+  """The second update moves it too far; the third and fourth are left out."""
+  config = small(ppo, rollout__epochs=4, rollout__kl_stop=1e-6)
+  config.train.steps, config.optim.lr = 8, 1e-2
+  train(config, tmp_path)
+  assert [row["step"] for row in metrics_of(tmp_path)] == [1, 2, 5, 6]
+  events = [
+    json.loads(line)
+    for line in (tmp_path / "events.jsonl").read_text().splitlines()
+  ]
+  passed = [e for e in events if e["kind"] == "kl_stop"]
+  assert [e["step"] for e in passed] == [3, 7]
+  assert all(e["policy/approxkl_avg"] > 1e-6 for e in passed)
+  assert all(e["passed"] == 2 for e in passed)
+  names = sorted(p.name for p in (tmp_path / "checkpoints").iterdir())
+  assert names == ["4", "8"]
+
+
+def test_a_critic_may_go_first(tmp_path):
+  """One rollout of two updates; then the policy moves too."""
+  config = small(ppo, rollout__epochs=2, critic__warmup=1)
+  train(config, tmp_path)
+  rows = metrics_of(tmp_path)
+  gaps = [row["val/ratio_gap"] for row in rows]
+  assert max(gaps[:3]) < 1e-5 < gaps[3]
+  assert rows[2]["objective/kl"] == pytest.approx(0, abs=1e-4)
+  assert rows[1]["value/value"] != rows[0]["value/value"]
+
+
+def test_other_rows_are_trained_beside(tmp_path):
+  config = small(ppo, "ptx", rollout__epochs=2)
+  config.rollout.mix.batch = 4
+  train(config, tmp_path)
+  rows = metrics_of(tmp_path)
+  assert rows[0]["ptx/nll"] == pytest.approx(5.5, abs=0.5)  # log 264
+  assert rows[-1]["ptx/nll"] < rows[0]["ptx/nll"]
+  assert rows[0]["val/ratio_gap"] < 1e-5 < rows[1]["val/ratio_gap"]
+  assert rows[0]["loss"] == pytest.approx(
+    rows[0]["policy/policy"]
+    + 0.1 * rows[0]["value/value"]
+    + 0.5 * rows[0]["ptx/nll"],
+    abs=1e-5,
+  )
+
+
+def test_pairs_are_sampled_and_learnt(tmp_path):
+  config = small(online_dpo)
+  train(config, tmp_path)
+  rows = metrics_of(tmp_path)
+  assert len(rows) == 4
+  assert rows[0]["loss"] == pytest.approx(np.log(2), abs=1e-4)
+  assert rows[0]["objective/kl"] == pytest.approx(0, abs=1e-4)
+  assert rows[-1]["objective/kl"] > rows[0]["objective/kl"]
+
+
+def test_the_mean_length_is_told_against_that_of_the_first_rollout(rolled):
+  _, data, state = rolled
+  after, _, told = data.train(state, 0)
+  assert told.metrics["rollout/length_change"] == 1
+  assert float(after.control["length"]) == pytest.approx(
+    told.metrics["completions/mean_length"]
+  )
+  known = after._replace(control=after.control | {"length": jnp.float32(3)})
+  _, _, told = data.train(known, 2)
+  assert told.metrics["rollout/length_change"] == pytest.approx(
+    told.metrics["completions/mean_length"] / 3
+  )
+
+
+@pytest.mark.parametrize(
+  "module, changes, words",
+  [
+    (ppo, dict(rollout__kl_stop=-1.0), "kl_stop = -1.0; it must be 0"),
+    (ppo, dict(critic__warmup=-1), "critic.warmup = -1 rollouts"),
+    (ppo, dict(reference__path="x"), "reference.path = 'x' has no effect"),
+    (ppo, dict(rollout__temperature=0.0), "a greedy answer explores nothing"),
+    (ppo, dict(train__batch=6, train__accumulate=4), "Use a multiple of 4"),
+    (ppo, dict(train__batch=800), "A rollout asks 800 prompts, and there are"),
+    (online_dpo, dict(rollout__samples=1), "a pair needs two completions"),
+    (online_dpo, dict(rollout__advantage=dict(name="gae")), "pairs are ranked"),
+    (grpo, dict(rollout__pairs=True), "cannot be taken of pairs of them"),
+    (
+      online_dpo,
+      dict(rollout__pairs=False),
+      "cannot be taken of completions that were sampled",
+    ),
+    (ppo, dict(rollout__mix=dict(batch=2, data=NONE)), "Give both, or neither"),
+    (
+      ppo,
+      dict(loss__ptx=dict(name="sft", weight=1.0, rows="mixed")),
+      "or mixed where rollout.mix gives rows",
+    ),
+    (
+      ppo,
+      dict(loss__ptx=dict(name="sft", weight=1.0, rows="all")),
+      "loss.ptx.rows = 'all'; it must be sampled, or mixed",
+    ),
+  ],
+)
+def test_rollouts_that_mean_nothing(module, changes, words, tmp_path):
+  config = small(module)
+  for key, value in changes.items():
+    block, _, name = key.partition("__")
+    config[block][name] = value
+  with pytest.raises(ValueError, match=words):
+    train(config, tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from alignjax.build.models import (
   trained,
   weights,
 )
+from alignjax.build.plans import warmup
 from alignjax.build.reading import check_losses
 from alignjax.build.reading import is_read as reads_reference
 from alignjax.build.record import record
@@ -57,6 +58,7 @@ __all__ = [
   "taught",
   "teacher_weights",
   "trained",
+  "warmup",
   "weights",
   "with_reference",
 ]

@@ -18,7 +18,14 @@ from alignjax.types import Batch
 FIELD = "reference/logp"
 OF_TOKENS = (FIELD, "prompt")
 # What rollouts make of tokens beside.
-OF_ROLLOUTS = ("old/logp", "old/value", "valued", "advantages", "returns")
+OF_ROLLOUTS = (
+  "old/logp",
+  "old/value",
+  "valued",
+  "advantages",
+  "returns",
+  "mixed",
+)
 # Of completions, by what a row is. Of judged answers the one that another
 # prompt's stands beside is alone: both are no pair.
 HELD = {
@@ -62,7 +69,7 @@ def check_losses(
       raise ValueError(f"loss.{label}: {error}") from None
   check_prompts(config, is_read(objectives, "prompt"))
   if config.rollout:
-    _check_rollouts(objectives)
+    _check_rollouts(objectives, bool(config.rollout.pairs))
     return
   rows = kind(config).rows
   for label, objective in objectives.items():
@@ -75,14 +82,22 @@ def check_losses(
     _check_scores(label, objective, model)
 
 
-def _check_rollouts(objectives: Mapping[str, Objective]) -> None:
+def _check_rollouts(objectives: Mapping[str, Objective], pairs: bool) -> None:
+  more, sides, held = OF_ROLLOUTS, 1, ()
+  what, legal = "completions that were sampled", "ppo, grpo or rloo"
+  if pairs:
+    more, sides, held = ("old/logp", "mixed"), 2, ("label",)
+    what, legal = (
+      "pairs of them (rollout.pairs)",
+      "dpo or another loss of pairs",
+    )
   for label, objective in objectives.items():
     try:
-      _take(objective, {}, (), 1, OF_ROLLOUTS)
+      _take(objective, {}, held, sides, more)
     except (KeyError, ValueError):
       raise ValueError(
-        f"loss.{label} cannot be taken of completions that were sampled "
-        "(config.rollout).\nUse ppo, grpo or rloo."
+        f"loss.{label} cannot be taken of {what}, which config.rollout makes."
+        f"\nUse {legal}."
       ) from None
 
 

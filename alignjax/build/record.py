@@ -66,6 +66,8 @@ def record(
       continue
     if block == "optim" and "." in rest and rest.split(".")[0] != optimizer:
       continue  # options of another optimizer
+    if block == "reward" and rest.endswith((".path", ".revision")):
+      continue  # their weights are compared
     if key == "train.steps" and config.optim.schedule == "constant":
       continue  # may be prolonged
     if key == "train.spike":  # whether it stops or skips changes no number

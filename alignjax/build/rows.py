@@ -66,17 +66,8 @@ def data(
   model: what it takes, so that data can be read before its weights.
   cache, progress: as in `tables`.
   """
-  t, d = config.train, config.data
-  for name in ("steps", "batch", "accumulate"):
-    if t[name] < 1:
-      raise ValueError(f"train.{name} = {t[name]}; it must be at least 1.")
-  multiple = place.row_multiple * t.accumulate
-  if t.batch % multiple:
-    raise ValueError(
-      f"train.batch = {t.batch} rows do not divide over mesh data·fsdp = "
-      f"{place.row_multiple} and train.accumulate = {t.accumulate}.\n"
-      f"Use a multiple of {multiple}."
-    )
+  d = config.data
+  check_batch(config, place)
   found = tables(config, tokenizer, cache=cache, progress=progress)
   laid = laid_out(found, config, model)
   report = [*found.report, *_packs(laid, d.packing)]
@@ -100,6 +91,27 @@ def data(
     identity=identity,
     tables=found,
   )
+
+
+def check_batch(
+  config: ConfigDict, place: sharding.Placement, more: int = 0
+) -> None:
+  """Raises ValueError where the rows of a step do not divide.
+
+  more: rows of other data beside them (`rollout.mix`).
+  """
+  t = config.train
+  for name in ("steps", "batch", "accumulate"):
+    if t[name] < 1:
+      raise ValueError(f"train.{name} = {t[name]}; it must be at least 1.")
+  multiple = place.row_multiple * t.accumulate
+  if (t.batch + more) % multiple or t.batch % place.row_multiple:
+    beside = f" and rollout.mix.batch = {more}" * bool(more)
+    raise ValueError(
+      f"train.batch = {t.batch}{beside} rows do not divide over mesh "
+      f"data·fsdp = {place.row_multiple} and train.accumulate = "
+      f"{t.accumulate}.\nUse a multiple of {multiple}."
+    )
 
 
 def annotated(found: Data, config: ConfigDict, columns: Columns) -> Data:

@@ -1,7 +1,9 @@
 """What a config trains with: losses, learning rate, optimizer."""
 
+import functools
 import importlib
 from collections.abc import Mapping
+from functools import partial
 from importlib.resources import files
 from types import ModuleType
 
@@ -21,7 +23,10 @@ def objectives(config: ConfigDict) -> dict[str, Objective]:
   module; the keyword-only arguments of its `loss` (or of the function named by
   `kind`) are the options, all of them.
   """
-  found = {k: objective(k, v.to_dict()) for k, v in config.loss.items()}
+  mixes = bool(config.rollout and config.rollout.mix.batch)
+  found = {
+    k: objective(k, v.to_dict(), mixes=mixes) for k, v in config.loss.items()
+  }
   for label, made in found.items():
     couples = getattr(made.loss.func, "couples_rows", False)
     if couples and config.train.accumulate > 1:
@@ -56,10 +61,23 @@ def _reads_labels(objective: Objective) -> bool:
   return getattr(objective.loss.func, "reads_labels", True)
 
 
-def objective(label: str, options: Mapping) -> Objective:
-  """One entry of `config.loss`."""
+def objective(
+  label: str, options: Mapping, *, mixes: bool = False
+) -> Objective:
+  """One entry of `config.loss`.
+
+  mixes: whether batches hold rows of other data beside completions that were
+    sampled; a loss is of the former where its entry says `rows="mixed"`, of the
+    latter where it does not.
+  """
   where = f"loss.{label}"
   name, weight, options = named.split(options, where)
+  rows = options.pop("rows", "sampled")
+  if rows not in ("sampled", "mixed") or rows == "mixed" and not mixes:
+    raise ValueError(
+      f"{where}.rows = {rows!r}; it must be sampled, or mixed where "
+      "rollout.mix gives rows of other data."
+    )
   module = _loss_module(name, where)
   kind = options.pop("kind", "loss")
   found = named.function(
@@ -68,9 +86,32 @@ def objective(label: str, options: Mapping) -> Objective:
   return Objective(
     weight,
     getattr(found.func, "needs", module.needs),
-    found,
+    of_rows(found, rows == "mixed") if mixes else found,
     getattr(found.func, "first", None),
   )
+
+
+def of_rows(loss: partial, mixed: bool) -> partial:
+  """The loss of some rows of a batch: those of other data, or those sampled.
+
+  Nothing of the other rows is trained, so by the padding law they count
+  nothing.
+  """
+
+  @functools.wraps(loss.func)
+  def of_some(stats, batch, **options):
+    there = (batch.fields["mixed"][:, :1] > 0) == mixed
+    return loss.func(
+      stats,
+      batch._replace(
+        completions=there * batch.completions,
+        weights=there * batch.weights,
+        ends=there * batch.ends,
+      ),
+      **options,
+    )
+
+  return partial(of_some, **loss.keywords)
 
 
 def _loss_module(name: str, where: str) -> ModuleType:

@@ -9,6 +9,9 @@ from typing import Any, SupportsFloat
 
 import rich.console
 import rich.progress
+import rich.table
+
+from alignjax.log.table import WIDTH, plain
 
 PLAIN_EVERY_S = 5.0  # off a terminal, at most one progress line in this time
 
@@ -61,6 +64,14 @@ class Progress:
     else:
       self.stream.write(text + "\n")
       self.stream.flush()
+
+  def table(self, table: rich.table.Table) -> None:
+    """A table, above the bar where there is one; plain lines elsewhere."""
+    if self.bar is None:
+      self.message(plain(table))
+    else:
+      console = self.bar.console
+      console.print(table, width=min(WIDTH, console.width))
 
   def close(self) -> None:
     """Leaves the bar as it stands."""

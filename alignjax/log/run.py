@@ -14,6 +14,7 @@ import numpy as np
 from alignjax.log.events import Events
 from alignjax.log.progress import Progress
 from alignjax.log.records import Lines, cut
+from alignjax.log.table import KEPT, NAME, line, spread, three
 
 RESERVED = ("step", "nonfinite", "wall_s")
 FILES = ("metrics", "evaluations", "samples", "events")
@@ -24,7 +25,8 @@ class RunLog:
 
   A resumed run (`start_step` > 0) keeps the rows up to and with that step and
   cuts later ones, which it is about to write again; a run from step 0 starts
-  empty files. `kept` counts the rows of each step, by file.
+  empty files. `kept` counts the rows of each step, by file; not those of
+  rollouts, which are no answers to the fixed prompts.
 
   Args:
     workdir: the run folder, made if missing.
@@ -65,7 +67,9 @@ class RunLog:
     for name in FILES:
       path = workdir / f"{name}.jsonl"
       rows = cut(path, start_step)
-      self.kept[name] = Counter(row.get("step", 0) for row in rows)
+      self.kept[name] = Counter(
+        row.get("step", 0) for row in rows if row.get("name") != NAME
+      )
       self._files[name] = Lines(path, patient)
       if name == "metrics":
         before = rows[-1].get("wall_s", 0.0) if rows else 0.0
@@ -132,6 +136,24 @@ class RunLog:
     if self._events is not None and samples:
       self._events.text(int(step), name, _markdown(samples))
 
+  def rollout(
+    self,
+    step: int,
+    metrics: Mapping[str, float],
+    table: Sequence[dict],
+    *,
+    drawn: bool,
+  ) -> None:
+    """Tells the means of a rollout in a line and keeps `KEPT` of its rows.
+
+    They go to samples.jsonl, under the name "rollouts". step: the first that
+    learns from it. drawn: three rows are shown too (`log.table.three`).
+    """
+    self.text(step, NAME, spread(table, KEPT))
+    self.message(f"step {step}: {line(metrics)}")
+    if drawn:
+      self._progress.table(three(table))
+
   def progress(self, step: int, values: Mapping[str, SupportsFloat]) -> None:
     """Shows step, loss, tokens/s and time left: a bar or plain lines."""
     self._progress.show(int(step), values)
@@ -172,6 +194,7 @@ class NoLog:
   def evaluation(self, step: int, values: Mapping) -> None: ...
   def event(self, step: int, kind: str, values: Mapping) -> None: ...
   def text(self, step: int, name: str, samples: Sequence[dict]) -> None: ...
+  def rollout(self, step: int, metrics: Mapping, table, *, drawn) -> None: ...
   def progress(self, step: int, values: Mapping) -> None: ...
   def message(self, text: str) -> None: ...
   def close(self) -> None: ...

@@ -31,6 +31,7 @@ h2 { font-size: 1.1rem; margin: 2.2rem 0 .7rem; }
 h3 { font-size: .8rem; font-weight: 600; margin: 0 0 .3rem; }
 .soft, h3, dt, th, figcaption { color: var(--soft); }
 p { margin: .2rem 0 0; }
+p.lead { margin: 0 0 .7rem; }
 .facts, .curves, .pair { display: grid; gap: .75rem; margin: 0; }
 .facts { grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); }
 .facts { margin-top: 1.2rem; }
@@ -70,6 +71,11 @@ th { white-space: nowrap; width: 1%; }
 td { overflow-wrap: anywhere; min-width: 11rem; }
 .facts div { padding: .6rem .8rem; }
 tr:first-child > * { border-top: 0; }
+.rows tr > * { width: auto; border-top: 1px solid var(--rule); }
+.rows .number { text-align: right; white-space: nowrap; min-width: 0;
+  font-variant-numeric: tabular-nums; }
+.rows details { border: 0; border-radius: 0; padding: 0; margin: 0; }
+.rows details[open] > summary { color: var(--soft); margin-bottom: .4rem; }
 pre { margin: 0; font: 13px/1.45 ui-monospace, monospace; }
 """
 
@@ -107,6 +113,21 @@ PAGE = """<!doctype html>
 {% endfor %}
 </div>
 {% endmacro %}
+{% macro folded(cell) %}
+{% if cell.start %}
+<details>
+<summary dir="auto">{{ cell.start }} …</summary>
+<div class="text" dir="auto">{{ cell.text }}</div>
+{% if cell.more %}
+<p class="soft">{{ cell.more }} more characters.</p>
+{% endif %}
+</details>
+{% elif cell.text %}
+<div class="text" dir="auto">{{ cell.text }}</div>
+{% else %}
+<div class="soft">(empty)</div>
+{% endif %}
+{% endmacro %}
 <h1>{{ title }}</h1>
 <p class="soft">{{ subtitle }}</p>
 <dl class="facts">
@@ -131,6 +152,35 @@ PAGE = """<!doctype html>
 {{ part("After", answer.after) }}
 </div>
 {% if answer.reference %}{{ part("Reference", answer.reference) }}{% endif %}
+</article>
+{% endfor %}
+{% endif %}
+{% if rollouts %}
+<h2>Rollouts</h2>
+<p class="soft lead">Completions the policy learnt from, from the best score to
+the worst; the KL is to the reference, in nats a completion. A few are kept of
+each rollout, evenly over its scores; above them stand the means over all.</p>
+{% for rollout in rollouts %}
+<article class="card">
+<h3>Step {{ rollout.step }}{{ ": " if rollout.means }}{{ rollout.means }}</h3>
+<div class="box"><table class="rows">
+<tr><th>Prompt</th><th>Completion</th>
+{% for name in ("Score", "KL", "Tokens", "Cut") %}
+<th class="number">{{ name }}</th>
+{% endfor %}
+</tr>
+{% for row in rollout.rows %}
+<tr>
+{% for text in row.texts %}
+<td>{{ folded(text) }}</td>
+{% endfor %}
+{% for number in row.numbers %}
+<td class="number">{{ number }}</td>
+{% endfor %}
+<td class="number">{{ row.cut }}</td>
+</tr>
+{% endfor %}
+</table></div>
 </article>
 {% endfor %}
 {% endif %}

@@ -7,11 +7,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from alignjax.log import read_metrics, replace_file
+from alignjax.log.table import NAME
 from alignjax.report.curves import POINTS, draw
 from alignjax.report.page import render
+from alignjax.report.rollouts import rollouts
 
-# What is drawn first, and its name on the page.
+# What is drawn first, and its name on the page: where completions are sampled,
+# what became of them, for the loss says little there.
 FIRST = {
+  "objective/scores": "Score",
+  "objective/kl": "KL to the reference, nats a completion",
+  "completions/mean_length": "Tokens of a completion",
+  "completions/clipped_ratio": "Share of completions cut",
   "loss": "Loss",
   "lr": "Learning rate",
   "grad_norm": "Gradient norm",
@@ -20,6 +27,14 @@ FIRST = {
 NOT_DRAWN = ("step", "tokens", "wall_s", "nonfinite", "epoch", "step_s")
 # Steps whose update was not applied, by the kind of event.
 SKIPPED = {"nonfinite": "Skipped, not finite", "spike": "Skipped, spike"}
+# Numbers told from the first to the last, and which of them is noteworthy.
+TOLD = (
+  ("Score", "objective/scores", "best", max),
+  ("Held-out score", "eval/objective/scores", "best", max),
+  ("KL, nats a completion", "objective/kl", "highest", max),
+  ("Training loss", "loss", "best", min),
+  ("Held-out loss", "eval/loss", "best", min),
+)
 STEPS = 5  # that are named
 ROW = ("step", "wall_s", "nonfinite")  # the log's own fields
 SAMPLES = 12  # completions shown for a prompt; the file has all of them
@@ -46,7 +61,9 @@ def write_report(workdir: str | Path) -> Path:
   )
   config = _json(workdir / "config.json", {})
   run = _json(workdir / "run.json", {})
-  samples = _lines(workdir / "samples.jsonl")
+  samples, rolled = [], []
+  for row in _lines(workdir / "samples.jsonl"):
+    (rolled if row.get("name") == NAME else samples).append(row)
   curves, more = _curves(rows)
   page = render(
     title=str(config.get("name") or workdir.resolve().name),
@@ -56,6 +73,7 @@ def write_report(workdir: str | Path) -> Path:
     more=more,
     thinned=_thinned(rows),
     answers=_answers(samples),
+    rollouts=rollouts(rolled, rows),
     samples=_samples(samples),
     config=json.dumps(config, indent=2, ensure_ascii=False) if config else "",
     environment=_flat(run),
@@ -122,7 +140,7 @@ def _curve(rows: Sequence[dict], name: str):
 
 
 def _curves(rows: Sequence[dict]) -> tuple[list[dict], list[dict]]:
-  """The four main figures, and one for each other metric of the rows."""
+  """The main figures, `FIRST`, and one for each other metric of the rows."""
   seen = {name.removeprefix("eval/") for row in rows for name in row}
   rest = sorted(
     name
@@ -171,17 +189,14 @@ def _facts(
   speeds = [row["tokens_per_s"] for row in rows if row.get("tokens_per_s")]
   if speeds:
     say("Tokens per second", f"{statistics.median(speeds):,.0f}", "median")
-  for label, name in (
-    ("Training loss", "loss"),
-    ("Held-out loss", "eval/loss"),
-  ):
+  for label, name, word, pick in TOLD:
     finite = [
       (row[name], row["step"]) for row in rows if row.get(name) is not None
     ]
     if finite:
-      best, step = min(finite)
-      first_to_last = f"{finite[0][0]:.3f} → {finite[-1][0]:.3f}"
-      say(label, first_to_last, f"best {best:.3f} at step {step:,}")
+      best, step = pick(finite, key=lambda found: found[0])
+      first_to_last = f"{finite[0][0]:z.3f} → {finite[-1][0]:z.3f}"
+      say(label, first_to_last, f"{word} {best:z.3f} at step {step:,}")
   for kind, name in SKIPPED.items():
     steps = [e["step"] for e in events if e.get("kind") == kind]
     if steps:

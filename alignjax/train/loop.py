@@ -13,7 +13,6 @@ from alignjax import optim
 from alignjax.train.signals import Signals, Stopped
 
 PROFILED = (2, 5)  # steps of a trace, after compilation
-SHOWN = 8  # completions of a rollout that are kept
 PATIENCE = 10  # skipped steps in a row, after which skipping is no remedy
 
 
@@ -45,14 +44,19 @@ class Loop:
       if trace and done == first + PROFILED[0]:
         profile.enter_context(jax.profiler.trace(str(trace)))
       state, batch, told = self.feed(state, done - 1)
-      state, metrics = self.run.train_step(state, batch)
-      if done < last:  # the host prepares while the devices work
-        self.feed.ahead(done)
-      metrics = {k: float(v) for k, v in metrics.items()}
-      if told is not None:
-        metrics |= told.metrics
-        self.log.text(done, "rollouts", told.table[:SHOWN])
-      self.record_step(done, metrics, time.perf_counter() - clock)
+      if batch is None:
+        state = self.run.pass_over(state)
+      else:
+        state, metrics = self.run.train_step(state, batch)
+        if done < last:  # the host prepares while the devices work
+          self.feed.ahead(done)
+        metrics = {k: float(v) for k, v in metrics.items()}
+        if told is not None:
+          metrics |= told.metrics
+          drawn = self.due(c.sample.every, done - 1)
+          self.log.rollout(done, told.metrics, told.table, drawn=drawn)
+        self.record_step(done, metrics, time.perf_counter() - clock)
+        self.hear(done, metrics)
       if done == first + PROFILED[1]:
         profile.close()
       self.checkpoints.check()
@@ -64,6 +68,15 @@ class Loop:
       clock = time.perf_counter()
     self.checkpoints.wait()
     return state
+
+  def hear(self, done: int, metrics: dict):
+    """Says where the rest of a rollout is passed over."""
+    if why := self.feed.heard(done, metrics):
+      self.log.event(done + 1, "kl_stop", why)
+      self.log.message(
+        f"step {done}: policy/approxkl_avg {why['policy/approxkl_avg']:.4g} is "
+        f"above rollout.kl_stop; {why['passed']} updates are passed over"
+      )
 
   def due(self, every: int, done: int) -> bool:
     ends = (0, self.config.train.steps)

@@ -28,6 +28,11 @@ class Ahead:
     del step
     return True
 
+  def heard(self, done: int, metrics) -> dict:
+    """What came of a step; no step is passed over for it."""
+    del done, metrics
+    return {}
+
   def ahead(self, step: int) -> None:
     """Prepares the batch of the next step."""
     self.ready = self.run.put(self.batches, step)
@@ -62,6 +67,13 @@ class Run:
       seed=config.seed if noise else None,
       annotate=annotate,
       moving=self.moving,
+      warmup=build.warmup(config),
+    )
+    self.pass_over = jax.jit(
+      lambda state: state._replace(data=state.data + 1),
+      in_shardings=(self.shardings,),
+      out_shardings=self.shardings,
+      donate_argnums=0,
     )
     self.train_step = jax.jit(
       train_step,
@@ -92,6 +104,7 @@ class Run:
         place,
         shardings=self.shardings,
         values=values,
+        cache=cache,
       )
     with Counting(sys.stderr, "tokenising") as progress:
       found = build.data(
@@ -119,7 +132,7 @@ class Run:
       frozen,
       self.optimizer,
       refers=sampled or self.moving is not None,
-      control={"kl": self.config.rollout.kl} if sampled else {},
+      control={"kl": self.config.rollout.kl, "length": 0.0} if sampled else {},
     )
 
   def feed(self, batches):
@@ -140,7 +153,7 @@ class Run:
     stop: asked before each batch.
     """
     if self.config.rollout:
-      return batches.evaluate(state)
+      return batches.answer(state).metrics
     parts = []
     for i in range(len(batches)):
       if stop():

@@ -1,0 +1,98 @@
+"""How rollouts of a config become updates, and what is made of them."""
+
+from collections.abc import Callable
+
+from ml_collections import ConfigDict
+
+from alignjax.build import named
+from alignjax.experience import paired
+from alignjax.ops import advantages
+from alignjax.rollout import Plan
+from alignjax.types import Batch
+
+
+def plan(config: ConfigDict) -> Plan:
+  """How rollouts become updates.
+
+  Raises ValueError where a rollout does not hold whole groups, or steps do not
+  end with one.
+  """
+  r, t = config.rollout, config.train
+  for name in ("kl_stop", "kl_limit", "kl_target", "clip", "missing_stop"):
+    if not 0 <= r[name] < float("inf"):
+      raise ValueError(
+        f"rollout.{name} = {r[name]}; it must be 0 (none) or more."
+      )
+  for name in ("minibatches", "epochs", "samples", "max_tokens"):
+    if r[name] < 1:
+      raise ValueError(f"rollout.{name} = {r[name]}; it must be at least 1.")
+  found = Plan(t.batch, r.minibatches, r.epochs, r.samples, bool(r.pairs))
+  if r.pairs and r.samples < 2:
+    raise ValueError(
+      f"rollout.samples = {r.samples}; a pair needs two completions of a "
+      "prompt or more."
+    )
+  if found.completions % r.samples:
+    raise ValueError(
+      f"A rollout has train.batch · rollout.minibatches = {found.rows} "
+      f"completions, which are no whole groups of rollout.samples = "
+      f"{r.samples}."
+    )
+  for key, steps in (
+    ("train.steps", t.steps),
+    ("train.eval_every", t.eval_every),
+    ("checkpoint.every", config.checkpoint.every),
+    ("sample.every", config.sample.every),
+  ):
+    if steps % found.updates:
+      raise ValueError(
+        f"{key} = {steps} is no multiple of the {found.updates} steps of a "
+        "rollout\n(rollout.epochs · rollout.minibatches); nothing is saved or "
+        "looked at inside of one."
+      )
+  return found
+
+
+def finish(config: ConfigDict) -> Callable[..., Batch]:
+  """(batch, scores, coefficient) → the batch that losses read.
+
+  Raises ValueError for an estimator of advantages there is not, or one beside
+  pairs.
+  """
+  r = config.rollout
+  entry, samples = r.advantage.to_dict(), r.samples
+  if r.pairs:
+    if entry:
+      raise ValueError(
+        f"rollout.advantage = {entry} has no effect with rollout.pairs: pairs "
+        "are ranked.\nSet rollout.advantage={}, or rollout.pairs=False."
+      )
+    return lambda batch, scores, coefficient: paired(batch, scores, samples)
+  estimate = named.function(
+    advantages,
+    entry.pop("name", ""),
+    entry,
+    where="rollout.advantage",
+    first=("batch", "scores", "coefficient", "samples"),
+  )
+
+  def estimated(batch, scores, coefficient):
+    found = estimate(batch, scores, coefficient, samples)
+    return batch._replace(fields={**batch.fields, **found})
+
+  return estimated
+
+
+def warmup(config: ConfigDict) -> int:
+  """Updates that train a critic alone.
+
+  Raises ValueError for a number of rollouts that is none.
+  """
+  if not config.critic:
+    return 0
+  rollouts = config.critic.warmup
+  if rollouts < 0:
+    raise ValueError(
+      f"critic.warmup = {rollouts} rollouts; it must be 0 or more."
+    )
+  return rollouts * plan(config).updates
