@@ -10,8 +10,8 @@ step; with --cached it is made once, before the first step, as `alignjax train`
 does.
 
 In ppo, grpo and rloo a step is a rollout of `--batch` completions, all that is
-made of it, and `--inner-epochs` updates; its tokens are batch·seq, however often
-they are gone through. Nothing stops early. grpo and rloo score by a rule,
+made of it, and `--inner-epochs` updates; its tokens are batch·seq, however
+often they are gone through. Nothing stops early. grpo and rloo score by a rule,
 `--num-generations` completions of each prompt; ppo by a reward model, one of
 each, and has a critic; these and the reference are as large as the policy.
 `generate_ms_median` is the sampler's part of a step.
