@@ -1,4 +1,4 @@
-"""Speed of a task: `python scripts/bench.py {sft,reward,dpo,generate} [flags]`.
+"""Speed of a task: `python scripts/bench.py TASK [flags]`.
 
 Prints one JSON line. Sequences have `--seq` tokens, drawn uniformly, the first
 `--prompt-len` of them the prompt; both sides of a pair have the same prompt.
@@ -8,6 +8,13 @@ the end of the next: batches, transfer and metrics are inside. So is, in dpo,
 the reference's pass over the same pairs, which other libraries make in every
 step; with --cached it is made once, before the first step, as `alignjax train`
 does.
+
+In ppo, grpo and rloo a step is a rollout of `--batch` completions, all that is
+made of it, and `--inner-epochs` updates; its tokens are batch·seq, however
+often they are gone through. Nothing stops early. grpo and rloo score by a rule,
+`--num-generations` completions of each prompt; ppo by a reward model, one of
+each, and has a critic; these and the reference are as large as the policy.
+`generate_ms_median` is the sampler's part of a step.
 
 Tokens of a step, `--batch` being sequences or pairs: sft batch·seq, reward and
 dpo 2·batch·seq, generate batch·(seq − prompt) new ones; with --ragged the
@@ -31,11 +38,14 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 
+ROLLOUTS = ("ppo", "grpo", "rloo")
+
+
 def parse(argv=None):
   """The flags; defaults are the shape that results are quoted for."""
   p = argparse.ArgumentParser(description=__doc__)
   add = p.add_argument
-  add("task", choices=("sft", "reward", "dpo", "generate"))
+  add("task", choices=("sft", "reward", "dpo", *ROLLOUTS, "generate"))
   add("--hidden", type=int, default=256)
   add("--layers", type=int, default=4)
   add("--heads", type=int, default=8)
@@ -45,7 +55,9 @@ def parse(argv=None):
   add("--seq", type=int, default=256)
   add("--batch", type=int, default=8)
   add("--prompt-len", type=int, default=0, help="0 = seq / 2")
-  add("--beta", type=float, default=0.1, help="of dpo")
+  add("--num-generations", type=int, default=0, help="of a prompt; 0 = 4")
+  add("--inner-epochs", type=int, default=0, help="of a rollout; 0 = 1")
+  add("--beta", type=float, default=0.1, help="of dpo, or of the KL")
   add("--warmup", type=int, default=3)
   add("--steps", type=int, default=10)
   add("--lr", type=float, default=1e-4)
@@ -68,6 +80,8 @@ def parse(argv=None):
     "cached": ("dpo",),
     "sample": ("generate",),
     "slots": ("generate",),
+    "num_generations": ("grpo", "rloo"),
+    "inner_epochs": ROLLOUTS,
   }.items():
     if getattr(a, flag) and a.task not in tasks:
       name = flag.replace("_", "-")
@@ -75,6 +89,10 @@ def parse(argv=None):
   if a.task == "generate" and a.ragged and not a.sample:
     p.error("--ragged needs --sample: greedy answers do not end by chance")
   a.prompt_len = a.prompt_len or a.seq // 2
+  a.num_generations = a.num_generations or 4
+  a.inner_epochs = a.inner_epochs or 1
+  if a.task in ("grpo", "rloo") and a.batch % a.num_generations:
+    p.error(f"--batch {a.batch} is no multiple of --num-generations")
   return a
 
 
@@ -88,7 +106,11 @@ def main(argv=None):
   import bench_tasks  # jax reads its flags when it is imported
 
   run = bench_tasks.generate if a.task == "generate" else bench_tasks.training
-  times, tokens, base = run(a)
+  if a.task in ROLLOUTS:
+    import bench_rollouts
+
+    run = bench_rollouts.rollouts
+  times, tokens, base, *more = run(a)
   steady = times[a.warmup :]
   median = statistics.median(steady)
   peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -110,6 +132,8 @@ def main(argv=None):
     "versions": {k: version(k) for k in ("jax", "jaxlib", "flax", "optax")}
     | {"python": platform.python_version()},
   }
+  for found in more:
+    line |= found
   text = json.dumps(line)
   print(text, flush=True)
   if a.out:

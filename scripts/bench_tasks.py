@@ -92,9 +92,9 @@ def training(a):
   return times, statistics.fmean(tokens[a.warmup :]), base
 
 
-def experiment(a):
-  """The task's file in configs/, with what the flags say."""
-  config = importlib.import_module(f"configs.{a.task}").get_config()
+def experiment(a, name=""):
+  """The task's file in configs/, or another one, with what the flags say."""
+  config = importlib.import_module(f"configs.{name or a.task}").get_config()
   config.optim.lr, config.optim.schedule = a.lr, "constant"
   config.optim.warmup, config.optim.end = 0, 1.0
   config.train.batch = a.batch

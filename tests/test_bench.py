@@ -7,6 +7,7 @@ import pytest
 
 from alignjax.data.layouts import Apart
 from alignjax.data.rows import Rows
+from alignjax.models.lm import LM
 
 
 @pytest.fixture(scope="module")
@@ -14,6 +15,7 @@ def bench(root):
   sys.path.insert(0, str(root / "scripts"))
   try:
     import bench
+    import bench_rollouts  # noqa: F401
     import bench_tasks
   finally:
     sys.path.pop(0)
@@ -76,8 +78,14 @@ def test_greedy_answers_are_not_ragged(bench, capsys):
 
 @pytest.mark.parametrize(
   "flags",
-  ["sft --shared", "reward --cached", "generate --lora-rank=4"]
-  + ["sft --slots=4"],
+  [
+    "sft --shared",
+    "reward --cached",
+    "generate --lora-rank=4",
+    "sft --slots=4",
+    "ppo --num-generations=2",
+    "dpo --inner-epochs=2",
+  ],
 )
 def test_flags_without_effect_are_refused(bench, flags, capsys):
   with pytest.raises(SystemExit):
@@ -92,3 +100,55 @@ def test_experiments_are_those_of_the_configs(bench):
   assert config.loss.main.beta == 0.3 and config.train.batch == 4
   assert (config.lora.rank, config.lora.alpha) == (8, 16.0)
   assert tasks.experiment(parse(["reward"])).model.scores == 1
+
+
+def test_groups_are_whole(bench, capsys):
+  with pytest.raises(SystemExit):
+    bench[0](["rloo", "--batch=6"])
+  assert "--batch 6 is no multiple" in capsys.readouterr().err
+
+
+def test_rollouts_are_those_of_the_configs(bench):
+  parse, _ = bench
+  configured = sys.modules["bench_rollouts"].configured
+  flags = ["--beta=0.3", "--inner-epochs=2", "--steps=2", "--warmup=1"]
+  c = configured(parse(["ppo", *flags]))
+  assert (c.rollout.samples, c.rollout.kl, c.rollout.epochs) == (1, 0.3, 2)
+  assert c.train.steps == 3 * 2
+  c = configured(parse(["rloo", *flags]))
+  assert c.rollout.kl == 0.3 and c.rollout.samples == 4
+  assert c.rollout.advantage.name == "leave_one_out" and not c.critic
+  assert configured(parse(["grpo", *flags])).loss.kl.weight == 0.3
+  assert "kl" not in configured(parse(["grpo", "--beta=0"])).loss
+
+
+@pytest.mark.parametrize("task, passes", [("grpo", 3), ("ppo", 6)])
+def test_a_step_is_the_work_that_is_quoted(bench, monkeypatch, task, passes):
+  """Passes over a rollout beside its sampling. grpo: the policy before and in
+  the update, the reference; ppo: also the critic twice, and what scores."""
+  rollouts = sys.modules["bench_rollouts"]
+  shape = "--seq=24 --prompt-len=16 --batch=8 --vocab=50 --hidden=16"
+  shape += " --layers=1 --heads=2 --kv-heads=2 --mlp=16 --warmup=1 --steps=1"
+  a = bench[0]([task, *shape.split()])
+  hidden, traced = LM.hidden, []
+
+  def noted(lm, *args):
+    traced.append(lm)
+    return hidden(lm, *args)
+
+  monkeypatch.setattr(LM, "hidden", noted)
+  run, state, source = rollouts.prepared(a)
+  traced.clear()
+  _, batch, told = source(state, 0)
+  assert {len(q.ids) for q in source.questions} == {16}
+  assert batch.tokens.shape == (8, 24) and (batch.documents == 1).all()
+  assert told.metrics["completions/mean_length"] == 24 - 16
+  assert told.metrics["completions/clipped_ratio"] == 1  # nothing stops early
+  if task == "grpo":
+    share = (np.asarray(batch.targets) % 2 == 0).mean()
+    assert told.metrics["reward/even"] == pytest.approx(share)
+    assert len({row["prompt"] for row in told.table}) == 8 // 4
+  times, tokens, _, more = rollouts.steps(a, run, state, source)
+  assert len(times) == 2 and tokens == 8 * 24
+  assert 0 < more["generate_ms_median"] < times[1]
+  assert len(traced) == passes  # steps after the first compile nothing
