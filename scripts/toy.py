@@ -100,15 +100,17 @@ class Toy(NamedTuple):
 
 
 def make(
-  *, length: int, width: int, depth: int, seed: int, sharpness: float = 2.0
+  *, length: int, width: int, depth: int, seed: int, sharpness: float = 1.0
 ) -> Toy:
   """A random reference and reward.
 
-  sharpness: what first weights are multiplied by; those that a model begins
-    with give all tokens alike.
+  sharpness: what the reference's logits are multiplied by: above 1 it says
+    fewer answers.
   """
   lm = decoder(length, width, depth)
-  params = jax.tree.map(lambda x: sharpness * x, lm.init(jax.random.key(seed)))
+  # Larger than a model's first weights are: those give all tokens alike.
+  params = jax.tree.map(lambda x: 2 * x, lm.init(jax.random.key(seed)))
+  params["head"] *= sharpness
   answers = every(length)
   # What is said after each beginning, once: an eighth of the work.
   begun = every(length - 1) if length > 1 else np.zeros((1, 0), np.int32)
@@ -178,10 +180,12 @@ def best_of(start: np.ndarray, scores: np.ndarray, n: int) -> np.ndarray:
   """
   levels, level = np.unique(scores, return_inverse=True)
   mass = np.bincount(level, np.exp(start), len(levels))
-  # Of what is above: where n is large, P(score ≤ s) near 1 is what counts.
+  # log P(score < s) and ≤ s, from whichever of the two tails is small.
   above = np.append(np.cumsum(mass[::-1])[::-1], 0.0)
+  below = np.insert(np.cumsum(mass), 0, 0.0)
   with np.errstate(divide="ignore"):
-    upto = n * np.log1p(-above / above[0])
+    low, high = np.log(below / below[-1]), np.log1p(-above / above[0])
+    upto = n * np.where(below < above, low, high)
     less, most = upto[:-1], upto[1:]
     found = most + np.log(-np.expm1(less - most))
   return start + (found - np.log(mass))[level]
