@@ -1,36 +1,50 @@
 """The short form of scripts/toy_dpo.py: 64 answers of two tokens."""
 
+import jax
 import numpy as np
 import pytest
 
+from alignjax.annotate import make_annotator
 from scripts import toy_dpo
+from scripts.toy import batch_of, kl, make, optimum, whole
 
 BETA = 0.5
 
 
 @pytest.fixture(scope="module")
 def toy():
-  return toy_dpo.make(length=2, width=32, depth=1, beta=BETA, seed=0)
+  return make(length=2, width=32, depth=1, seed=0)
 
 
-def test_every_answer_is_there_once(toy):
+@pytest.fixture(scope="module")
+def best(toy):
+  return optimum(toy.start, toy.reward, BETA)
+
+
+def test_every_answer_is_there_once(toy, best):
   assert len(toy.answers) == len(np.unique(toy.answers, axis=0)) == 64
-  whole = toy.reference.sum(1, dtype=np.float64)
-  np.testing.assert_allclose(np.exp(whole).sum(), 1, rtol=1e-6)
-  np.testing.assert_allclose(np.exp(toy.best).sum(), 1, rtol=1e-12)
-  assert -(np.exp(whole) * whole).sum() < np.log(64) - 0.1  # not uniform
-  gap = toy.best - whole - toy.reward / BETA
+  np.testing.assert_allclose(np.exp(toy.start).sum(), 1, rtol=1e-6)
+  np.testing.assert_allclose(np.exp(best).sum(), 1, rtol=1e-12)
+  # Not uniform.
+  assert -(np.exp(toy.start) * toy.start).sum() < np.log(64) - 0.1
+  gap = best - toy.start - toy.reward / BETA
   np.testing.assert_allclose(gap, gap[0], rtol=1e-9)
-  assert abs(toy_dpo.kl(toy.best[:, None], toy.best)) < 1e-12
+  assert abs(kl(best, best)) < 1e-12
 
 
-def test_exact_labels_lead_to_the_optimum_and_hard_ones_past_it(toy):
-  assert toy_dpo.kl(toy.reference, toy.best) > 0.2
+def test_answers_are_as_likely_as_the_loss_has_them(toy):
+  ask = jax.jit(make_annotator(toy.lm.stats, ("logp",)))
+  found = ask(toy.params, batch_of(toy.answers[:, None]))["logp"]
+  np.testing.assert_allclose(found, toy.reference, atol=1e-5)
+
+
+def test_exact_labels_lead_to_the_optimum_and_hard_ones_past_it(toy, best):
+  assert kl(toy.start, best) > 0.2
   found = {}
   for labels in ("exact", "hard"):
     params = toy_dpo.train(
       toy, labels=labels, beta=BETA, steps=150, pairs=128, seed=0
     )
-    found[labels] = toy_dpo.kl(toy.logp(params), toy.best)
+    found[labels] = kl(whole(toy.logp(params)), best)
   assert abs(found["exact"]) < 0.01
   assert found["hard"] > 0.1
