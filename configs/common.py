@@ -266,6 +266,20 @@ def rollout(c: ConfigDict, advantage: dict, **changes) -> ConfigDict:
   return c
 
 
+def tiny_rollout(c: ConfigDict) -> ConfigDict:
+  """A task of a minute: to answer short prompts with five to twelve words.
+
+  A model without any knowledge can learn it.
+  """
+  tiny(c)
+  c.data.train.limit, c.data.max_length = 1024, 64
+  c.reward = dict(words=dict(name="length", weight=1.0, low=5, high=12))
+  c.rollout.max_tokens, c.rollout.kl = 12, 0.01
+  c.train.batch, c.train.steps = 32, 40
+  c.optim.lr, c.optim.schedule = 3e-3, "constant"
+  return c
+
+
 def reward_model(path: str = "", weight: float = 1.0) -> dict:
   """An entry of `config.reward`: what a reward model says of completions."""
   return dict(

@@ -17,9 +17,6 @@ model says how good an answer is: `reward.model.path`).
 
 from configs import common
 
-# What a model without any knowledge can learn: to write several words.
-WORDS = dict(words=dict(name="length", weight=1.0, low=5, high=12))
-
 
 def get_config(arg=""):
   given = common.words(arg, ("tiny", "lora", "scored"))
@@ -40,9 +37,8 @@ def get_config(arg=""):
   c.optim.lr, c.optim.schedule, c.optim.end = 1e-6, "constant", 1.0
   c.train.batch, c.train.steps = 16, 200
   if "tiny" in given:
-    common.tiny(c)
-    c.rollout.max_tokens = 12
-    c.reward = WORDS
+    common.tiny_rollout(c)
+    c.train.batch = 8
   if "scored" in given:
     c.reward = dict(model=common.reward_model())
   if "lora" in given:

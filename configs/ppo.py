@@ -18,9 +18,6 @@ a head on the policy), `scored` (a reward model says how good an answer is:
 
 from configs import common
 
-# What a model without any knowledge can learn: to write several words.
-WORDS = dict(words=dict(name="length", weight=1.0, low=5, high=12))
-
 
 def get_config(arg=""):
   given = common.words(arg, ("tiny", "lora", "trunk", "scored", "ptx"))
@@ -48,9 +45,8 @@ def get_config(arg=""):
   c.optim.adamw.eps = 1e-5
   c.train.batch, c.train.steps = 32, 400
   if "tiny" in given:
-    common.tiny(c)
-    c.rollout.max_tokens = 12
-    c.reward = WORDS
+    common.tiny_rollout(c)
+    c.rollout.epochs, c.train.steps = 2, 80
   if "scored" in given:
     c.reward = dict(model=common.reward_model())
   if "lora" in given:

@@ -16,9 +16,6 @@ et al. 2025: what is still to come, whitened over the rollout, and PPO's clip),
 
 from configs import common
 
-# What a model without any knowledge can learn: to write several words.
-WORDS = dict(words=dict(name="length", weight=1.0, low=5, high=12))
-
 
 def get_config(arg=""):
   given = common.words(arg, ("tiny", "lora", "plus", "scored"))
@@ -33,9 +30,7 @@ def get_config(arg=""):
   c.optim.lr, c.optim.schedule, c.optim.end = 3e-6, "linear", 0.0
   c.train.batch, c.train.steps = 64, 200
   if "tiny" in given:
-    common.tiny(c)
-    c.train.batch, c.rollout.max_tokens = 32, 12
-    c.reward = WORDS
+    common.tiny_rollout(c)
   if "scored" in given:
     c.reward = dict(model=common.reward_model())
   if "lora" in given:

@@ -130,7 +130,7 @@ class Runs:
     return step
 
   def wait(self, process: subprocess.Popen, expected: tuple[int, ...]) -> int:
-    status = process.wait(timeout=300)
+    status = process.wait(timeout=600)
     if status not in expected:
       log = self.workdir.with_suffix(".log").read_text(errors="replace")
       raise SystemExit(f"exit status {status}, not {expected}:\n{log[-2000:]}")

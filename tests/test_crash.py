@@ -18,7 +18,7 @@ def test_a_run_that_is_killed_is_the_run_left_alone(root, task, kills):
     [sys.executable, str(script), *options],
     capture_output=True,
     text=True,
-    timeout=400,
+    timeout=1500,
   )
   assert found.returncode == 0, found.stdout + found.stderr
   lines = found.stdout.splitlines()

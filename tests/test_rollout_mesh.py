@@ -17,6 +17,7 @@ def experiment(module, words, mesh, **rollout):
   config = module.get_config(",".join(("tiny", *words)))
   config.mesh, config.data.train.limit = mesh, 16
   config.data.eval.limit, config.sample.count = 8, 0
+  config.data.max_length = 256
   config.sample.every, config.log.tensorboard = 0, False
   config.train.batch, config.optim.lr = 8, 1e-3
   config.rollout.update(max_tokens=6, **rollout)
