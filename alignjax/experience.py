@@ -130,13 +130,13 @@ def make_experience(
   values: bool,
   samples: int,
 ) -> Callable:
-  """(state, batch, log-probabilities as sampled, scores) → the same, known.
+  """(state, batch, log-probabilities as sampled, scores) → what is known.
 
-  Pure, to be jitted: → (state, batch, KL to the reference in nats a completion
-  [B], metrics). The batch has the fields that losses read:
+  Pure, to be jitted: → (control, batch, KL to the reference in nats a
+  completion [B], metrics). The batch has the fields that losses read:
   "old/logp", "old/value" (where `values`), what `refer` adds ("reference/logp")
-  and what `finish` makes of it. The state comes back with the KL's coefficient
-  for the next rollout, and the mean length of the run's first completions.
+  and what `finish` makes of it. control is the `State.control` of the next
+  rollout: the KL's coefficient, and the mean length of the first completions.
 
   finish: (batch, scores, coefficient) → batch: `ops.advantages` or `paired`.
   control: (coefficient, KL in nats a completion) → coefficient.
@@ -170,9 +170,9 @@ def make_experience(
     first = jnp.where(first > 0, first, length)
     metrics["rollout/length_change"] = length / first
     metrics["rollout/score_std"] = scores.std()
+    # Not the state: what a jitted function returns is copied.
     known = {"kl": control(coefficient, kl.mean()), "length": first}
-    state = state._replace(control=known)
-    return state, finish(batch, scores, coefficient), kl, metrics
+    return known, finish(batch, scores, coefficient), kl, metrics
 
   return experience
 

@@ -235,7 +235,7 @@ class Rollouts:
     ends = zip(out.tokens, out.lengths, out.stopped)
     texts = [self.decode(ids[: n - end].tolist()) for ids, n, end in ends]
     parts, scores = self.score(Answers(asked, texts, batch), out.stopped)
-    state, self._batch, kl, found = self.experience(
+    control, self._batch, kl, found = self.experience(
       state, batch, samples.logps, self.put(scores)
     )
     means = {
@@ -263,4 +263,4 @@ class Rollouts:
       }
       for i, (q, text) in enumerate(zip(asked, texts))
     ]
-    return state, Told(metrics, table)
+    return state._replace(control=control), Told(metrics, table)

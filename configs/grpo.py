@@ -39,6 +39,8 @@ def get_config(arg=""):
   c.train.batch, c.train.steps = 64, 200
   if "tiny" in given:
     common.tiny_rollout(c)
+    if "kl" in c.loss:
+      c.loss.kl.weight = 0.001
   if "scored" in given:
     c.reward = dict(model=common.reward_model())
   if "lora" in given:

@@ -172,7 +172,7 @@ class Maker:
       experience=jax.jit(
         experience,
         in_shardings=(self.shardings, row, row, row),
-        out_shardings=(self.shardings, row, row, whole),
+        out_shardings=(self.shardings.control, row, row, whole),
       ),
       take=jax.jit(rows, in_shardings=(row, whole), out_shardings=row),
       put=self.put,
