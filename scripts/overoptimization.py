@@ -13,7 +13,8 @@ d = √KL(π ‖ π_ref), in √nats, gold is fitted by
   best of n: d(α − β·d)    PPO, optimum: d(α − β·log d)
 
 (Gao et al. 2023), by least squares. Both rewards have mean 0 and standard
-deviation 1 under π_ref.
+deviation 1 under π_ref. Numbers stand beside the drawing, as JSON; those of
+seeds that are not asked for stay there.
 """
 
 import argparse
@@ -164,22 +165,21 @@ def panel(method: str, found: list[dict]) -> Panel:
   return Panel(TITLES[method], label, "reward, σ of π_ref", curves)
 
 
-def tell(found: list[dict]) -> None:
-  """Prints the points and the fits."""
-  for one in found:
-    print(
-      f"seed {one['seed']}: correlation of proxy and gold under π_ref "
-      f"{one['correlation']:.3f}; labels that agree with gold "
-      f"{one['agreement']:.3f}"
-    )
-    for method, line in one["points"].items():
-      for p in line:
-        first, *rest = p.items()
-        print(f"  {method} {first[0]} {first[1]:6.5g}", end="")
-        print(*(f"  {k} {v:6.3f}" for k, v in rest))
-      f = one["fits"][method]
-      said = (f"  {k} {v:6.3f}" for k, v in f.items() if v is not None)
-      print(f"  {method} fit", *said, flush=True)
+def tell(one: dict) -> None:
+  """Prints the points and the fits of a seed."""
+  print(
+    f"seed {one['seed']}: correlation of proxy and gold under π_ref "
+    f"{one['correlation']:.3f}; labels that agree with gold "
+    f"{one['agreement']:.3f}"
+  )
+  for method, line in one["points"].items():
+    for p in line:
+      first, *rest = p.items()
+      print(f"  {method} {first[0]} {first[1]:6.5g}", end="")
+      print(*(f"  {k} {v:6.3f}" for k, v in rest))
+    f = one["fits"][method]
+    said = (f"  {k} {v:6.3f}" for k, v in f.items() if v is not None)
+    print(f"  {method} fit", *said, flush=True)
 
 
 def main() -> None:
@@ -199,15 +199,23 @@ def main() -> None:
   toy = make(length=a.length, width=64, depth=2, seed=0, sharpness=a.sharpness)
   learning = dict(width=32, depth=2, steps=200, batch=64, lr=3e-3)
   ppo = dict(beta=a.kl, rollouts=a.rollouts, every=a.every, lr=a.lr)
-  found = []
+  beside, found = out.with_suffix(".json"), []
+  told = {k: v for k, v in vars(a).items() if k != "seeds"}
+  told["learning"] = learning
+  if beside.exists():
+    before = json.loads(beside.read_text("utf-8"))
+    found = before.pop("found")
+    if before != told:
+      parser.error(f"{beside} is of other settings: choose another --out")
   for seed in map(int, a.seeds.split(",")):
     options = dict(pairs=a.pairs, noise=a.noise, learning=learning, ppo=ppo)
-    found.append(study(toy, **options, seed=seed))
-    tell(found[-1:])
+    one = study(toy, **options, seed=seed)
+    tell(one)
+    found = [x for x in found if x["seed"] != seed] + [one]
+    found.sort(key=lambda x: x["seed"])
     draw(out, [panel(method, found) for method in TITLES])
-    told = vars(a) | {"learning": learning, "found": found}
-    out.with_suffix(".json").write_text(json.dumps(told, indent=1), "utf-8")
-  print(f"{out} and {out.with_suffix('.json')}")
+    beside.write_text(json.dumps(told | {"found": found}, indent=1), "utf-8")
+  print(f"{out} and {beside}")
 
 
 if __name__ == "__main__":

@@ -6,8 +6,8 @@
 No policy earns more at its KL(π ‖ π_ref) than π* ∝ π_ref·exp(r/β) of some β
 does: that is the frontier. A method's share is what it gains over π_ref, of
 what π* gains at the same KL. All are sums over the 8⁶ answers (scripts/toy.py);
-KL is in nats a sequence. Numbers stand beside the drawing, as JSON; those of
-methods that are not asked for stay there.
+KL is in nats a sequence. Numbers stand beside the drawing, as JSON; those that
+are not asked for stay there, so that methods and β can be run in turn.
 
 PPO has a critic, a model of its own. GRPO does not divide by the group's
 standard deviation, and has its KL as a term of the loss, a token at a time:
@@ -157,7 +157,7 @@ def main() -> None:
   parser.add_argument("--length", type=int, default=6, help="tokens")
   parser.add_argument("--rollouts", type=int, default=200, help="of 512")
   parser.add_argument("--lr", type=float, default=1e-3, help="on policy")
-  parser.add_argument("--steps", type=int, default=1500, help="of DPO")
+  parser.add_argument("--steps", type=int, default=400, help="of DPO")
   parser.add_argument("--seed", type=int, default=0)
   parser.add_argument("--out", default="runs/toy_frontier/frontier.svg")
   a = parser.parse_args()
@@ -169,20 +169,26 @@ def main() -> None:
   if beside.exists():
     found = json.loads(beside.read_text("utf-8"))
   options = dict(rollouts=a.rollouts, lr=a.lr, steps=a.steps, seed=a.seed)
-  for method in methods:
-    found[method] = best_of_n(toy) if method == "best_of_n" else []
-    for beta in map(float, () if found[method] else a.betas.split(",")):
-      began = time.monotonic()
-      line = trained(toy, method, beta=beta, **options)
-      seconds = time.monotonic() - began
-      found[method].append(
-        options | {"beta": beta} | line | {"seconds": seconds}
-      )
-    for line in found[method]:
+
+  def keep(method, lines):
+    for line in lines:
       shown = {k: v for k, v in line.items() if k not in options}
       print(method, *(f"{k} {v:.4g}" for k, v in shown.items()), flush=True)
+    asked = [line.get("beta") for line in lines]
+    kept = [p for p in found.get(method, ()) if p.get("beta") not in asked]
+    found[method] = kept + lines
     draw(out, drawings(toy, found))
     beside.write_text(json.dumps(found, indent=1), "utf-8")
+
+  for method in methods:
+    if method == "best_of_n":
+      keep(method, best_of_n(toy))
+      continue
+    for beta in map(float, a.betas.split(",")):
+      began = time.monotonic()
+      line = trained(toy, method, beta=beta, **options)
+      seconds = {"seconds": time.monotonic() - began}
+      keep(method, [options | {"beta": beta} | line | seconds])
   print(f"{out} and {beside}")
 
 
