@@ -55,6 +55,21 @@ def rows(batch: Batch, indices: jax.Array) -> Batch:
   return jax.tree.map(lambda x: jnp.take(x, indices, axis=0), batch)
 
 
+def estimated(
+  estimate: Callable[..., dict[str, jax.Array]], samples: int
+) -> Callable[[Batch, jax.Array, jax.Array], Batch]:
+  """(batch, scores, coefficient) → the batch with the fields of an estimator.
+
+  estimate: of `ops.advantages`. samples: of a prompt; they stand together.
+  """
+
+  def finish(batch, scores, coefficient):
+    found = estimate(batch, scores, coefficient, samples)
+    return batch._replace(fields={**batch.fields, **found})
+
+  return finish
+
+
 def paired(batch: Batch, scores: Float[Array, "B"], samples: int) -> Batch:
   """A row for each prompt: its best completion, and after it its worst.
 

@@ -15,7 +15,13 @@ import numpy as np
 
 from alignjax import build, optim, step
 from alignjax.annotate import make_annotator, with_fields
-from alignjax.experience import adaptive, laid, make_experience, rows
+from alignjax.experience import (
+  adaptive,
+  estimated,
+  laid,
+  make_experience,
+  rows,
+)
 from alignjax.ops import advantages
 from alignjax.rollout import Plan, order
 from alignjax.sample import Prompts, make_sampler
@@ -125,7 +131,7 @@ def train(
   experience = make_experience(
     lm.stats,
     lambda state, b: with_fields(b, refer(state.reference, b), "reference"),
-    recipe.estimate,
+    estimated(recipe.estimate, plan.samples),
     adaptive(target=0.0, horizon=1.0, rows=plan.rows),
     values=recipe.values,
     samples=plan.samples,
@@ -142,7 +148,8 @@ def train(
     samples = sampler(state.params, prompts, key)
     batch = laid(prompts, samples)
     scores = table[samples.tokens @ digits]
-    state, batch, kl, told = experience(state, batch, samples.logps, scores)
+    control, batch, kl, told = experience(state, batch, samples.logps, scores)
+    state = state._replace(control=control)
     state, found = jax.lax.scan(
       lambda state, at: train_step(state, rows(batch, at)), state, taken
     )
@@ -151,7 +158,7 @@ def train(
     return state, means | told
 
   table, key = jnp.float32(reward), jax.random.key(seed)
-  control = {"kl": recipe.coefficient}
+  control = {"kl": recipe.coefficient, "length": 0.0}
   state = step.init(params, {}, optimizer, refers=True, control=control)
   for i in range(rollouts):
     state, told = turn(state, i, order(plan, seed, i), table, key)

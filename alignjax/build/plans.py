@@ -6,7 +6,7 @@ from ml_collections import ConfigDict
 
 from alignjax.alarms import TOLERANCE, Alarms
 from alignjax.build import named
-from alignjax.experience import paired
+from alignjax.experience import estimated, paired
 from alignjax.ops import advantages
 from alignjax.rollout import Plan
 from alignjax.sharding import Placement
@@ -94,11 +94,7 @@ def finish(config: ConfigDict) -> Callable[..., Batch]:
     first=("batch", "scores", "coefficient", "samples"),
   )
 
-  def estimated(batch, scores, coefficient):
-    found = estimate(batch, scores, coefficient, samples)
-    return batch._replace(fields={**batch.fields, **found})
-
-  return estimated
+  return estimated(estimate, samples)
 
 
 def alarms(config: ConfigDict) -> Callable[[Mapping], dict[str, str]]:
