@@ -243,6 +243,7 @@ def rollout(c: ConfigDict, advantage: dict, **changes) -> ConfigDict:
       epochs=1,  # passes over the completions of a rollout
       max_tokens=48,
       temperature=1.0,
+      slots=0,  # completions decoded at once, over all devices; 0 = all
       kl=0.05,  # coefficient of the KL to the reference in the reward
       kl_target=0.0,  # nats a completion it is steered to; 0 = it stays
       kl_horizon=10_000.0,  # completions over which it is

@@ -62,6 +62,19 @@ def plan(config: ConfigDict) -> Plan:
   return found
 
 
+def slots(config: ConfigDict, place: sharding.Placement) -> int:
+  """Completions that are decoded at once; 0 = all of a rollout."""
+  n, multiple = config.rollout.slots, place.row_multiple
+  rows = config.train.batch * config.rollout.minibatches
+  if not 0 <= n <= rows or n % multiple:
+    raise ValueError(
+      f"rollout.slots = {n}; it must be a multiple of {multiple}, over which "
+      f"rows are split,\nand at most the {rows} completions of a rollout. "
+      "0 decodes all of them at once."
+    )
+  return n
+
+
 def scorers(config: ConfigDict) -> dict[str, tuple[float, Callable]]:
   """name → (weight, answers → scores [B]) of `config.reward`.
 
@@ -154,6 +167,8 @@ def _maker(config, tokenizer, template, lm, place, shardings, values):
     top_p=1.0,
     min_p=0.0,
     stop=stop_ids(tokenizer, template),
+    slots=slots(config, place),
+    multiple=place.row_multiple,
   )
   if not r.temperature > 0:
     raise ValueError(
