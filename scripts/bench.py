@@ -11,8 +11,11 @@ does.
 
 Tokens of a step, `--batch` being sequences or pairs: sft batch·seq, reward and
 dpo 2·batch·seq, generate batch·(seq − prompt) new ones; with --ragged the
-tokens that are not padding. With --shared the prompt of a pair is computed once
-for both sides, and counted twice all the same.
+tokens that are not padding. generate --ragged ends an answer at any token of a
+fixed part of the vocabulary, after a quarter of (seq − prompt) tokens in the
+mean were there no limit; the tokens made are counted. --slots decodes as many
+rows at once, which changes none of them. With --shared the prompt of a pair is
+computed once for both sides, and counted twice all the same.
 """
 
 import argparse
@@ -51,6 +54,7 @@ def parse(argv=None):
   add("--remat", action="store_true", help="recompute all activations")
   add("--lora-rank", type=int, default=0, help="> 0: adapters on all kernels")
   add("--ragged", action="store_true", help="lengths uniform in [seq/4, seq]")
+  add("--slots", type=int, default=0, help="generate: rows at once; 0 = all")
   add("--shared", action="store_true", help="pairs: prompts computed once")
   add("--cached", action="store_true", help="dpo: the reference beforehand")
   add("--sample", action="store_true", help="generate: sample, not greedy")
@@ -63,10 +67,13 @@ def parse(argv=None):
     "shared": ("reward", "dpo"),
     "cached": ("dpo",),
     "sample": ("generate",),
+    "slots": ("generate",),
   }.items():
     if getattr(a, flag) and a.task not in tasks:
       name = flag.replace("_", "-")
       p.error(f"--{name} has no effect on {a.task}; on {', '.join(tasks)}")
+  if a.task == "generate" and a.ragged and not a.sample:
+    p.error("--ragged needs --sample: greedy answers do not end by chance")
   a.prompt_len = a.prompt_len or a.seq // 2
   return a
 

@@ -106,7 +106,7 @@ def experiment(a):
 
 
 def generate(a):
-  """Calls of the sampler on fresh prompts; nothing stops early."""
+  """Calls of the sampler on fresh prompts; no answer ends but for --ragged."""
   lm = LM(model_config(a, scores=0), dtype=a.dtype)
   params = jax.jit(lm.init)(jax.random.key(a.seed))
   new = a.seq - a.prompt_len
@@ -118,21 +118,32 @@ def generate(a):
       top_k=0,
       top_p=1.0,
       min_p=0.0,
-      stop=(),
+      stop=tuple(range(stops(a))),
+      slots=a.slots,
     )
   )
   rng = np.random.default_rng(a.seed)
   count = a.warmup + a.steps
-  ids = [draw(a, a.prompt_len, rng) for _ in range(a.batch * count)]
+  ids = [draw(a, a.prompt_len, rng).tolist() for _ in range(a.batch * count)]
   base = memory()
-  times = []
+  times, tokens = [], []
   for i in range(count):
     start = time.perf_counter()
     part = ids[i * a.batch : (i + 1) * a.batch]
     prompts = prompts_of(part, samples=1, multiple=1, rows=1)
-    jax.device_get(sampler(params, prompts, jax.random.key(i)))
+    out = jax.device_get(sampler(params, prompts, jax.random.key(i)))
     times.append(1e3 * (time.perf_counter() - start))
-  return times, a.batch * new, base
+    tokens.append(int(out.lengths.sum()))
+  return times, statistics.fmean(tokens[a.warmup :]), base
+
+
+def stops(a) -> int:
+  """How many ids end an answer.
+
+  To weights that know nothing all tokens are about as likely, so that lengths
+  are geometric, a quarter of the limit in the mean, and cut off there.
+  """
+  return -(-4 * a.vocab // (a.seq - a.prompt_len)) if a.ragged else 0
 
 
 def model_config(a, *, scores: int) -> ModelConfig:

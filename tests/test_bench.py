@@ -55,8 +55,29 @@ def test_rows_of_a_seed_are_the_same(bench):
   assert (found[0] == found[1]).all() and (found[0] != found[2]).any()
 
 
+def test_slots_generate_the_same_number_of_tokens(bench):
+  """Answers of 1 to 16 tokens; about a quarter of that without the limit."""
+  parse, tasks = bench
+  flags = "generate --sample --ragged --seq=20 --prompt-len=4 --batch=6".split()
+  flags += "--hidden=8 --layers=1 --heads=2 --kv-heads=1 --mlp=8".split()
+  flags += "--vocab=50 --steps=2 --warmup=1".split()
+  assert tasks.stops(parse(flags)) == 13  # of 50, and four times 1 of 16
+  found = [tasks.generate(parse([*flags, *x]))[1] for x in ([], ["--slots=2"])]
+  assert found[0] == found[1]
+  assert 6 < found[0] < 6 * 8
+  assert tasks.stops(parse(["generate"])) == 0
+
+
+def test_greedy_answers_are_not_ragged(bench, capsys):
+  with pytest.raises(SystemExit):
+    bench[0](["generate", "--ragged"])
+  assert "--ragged needs --sample" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
-  "flags", ["sft --shared", "reward --cached", "generate --lora-rank=4"]
+  "flags",
+  ["sft --shared", "reward --cached", "generate --lora-rank=4"]
+  + ["sft --slots=4"],
 )
 def test_flags_without_effect_are_refused(bench, flags, capsys):
   with pytest.raises(SystemExit):
