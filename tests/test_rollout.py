@@ -268,3 +268,32 @@ def test_rollouts_that_mean_nothing(module, changes, words, tmp_path):
 def test_plans_that_do_not_come_out(changes, words):
   with pytest.raises(ValueError, match=words):
     build.rollouts.plan(small(ppo, **changes))
+
+
+def test_completions_wait_for_slots(rolled, tmp_path):
+  """Of held-out prompts there are fewer than slots."""
+  run, data, state = rolled
+  run.config.rollout.slots = 5
+  again = run.data(build.models.tokenizer(run.config), tmp_path)
+  run.config.rollout.slots = 0
+  for kind in ("train", "heldout"):
+    one, other = (getattr(d, kind)(state, 0)[2] for d in (data, again))
+    drop = lambda told: [  # noqa: E731
+      {k: v for k, v in row.items() if k != "kl"} for row in told.table
+    ]
+    assert drop(one) == drop(other)
+
+
+@pytest.mark.parametrize(
+  "slots, mesh, words",
+  [
+    (-1, (1, 1, 1), "-1; it must be a multiple of 1, .*\n.* the 8 completions"),
+    (9, (1, 1, 1), "9; it must be a multiple of 1, .*\n.* the 8 completions"),
+    (6, (2, 2, 2), "6; it must be a multiple of 4, over which"),
+  ],
+)
+def test_slots_that_cannot_be(slots, mesh, words):
+  config = small(ppo, rollout__slots=slots)
+  config.mesh = mesh
+  with pytest.raises(ValueError, match=f"rollout.slots = {words}"):
+    build.rollouts.slots(config, build.placement(config))

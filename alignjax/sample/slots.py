@@ -70,7 +70,7 @@ def served(
   def segment(carry):
     t, taken, s, out = carry
     t, s = _decode(step, lambda s: _busy(s) & ~wanted(taken, s), t, s)
-    # A loop of one turn or more: XLA copies the cache around a condition.
+    # Again where new rows have ended with their first token.
     return t, *jax.lax.while_loop(
       lambda carry: wanted(*carry[:2]), fill, (taken, s, out)
     )
