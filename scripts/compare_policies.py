@@ -31,7 +31,7 @@ DRAWS = 2000  # of the bootstrap
 
 def experiment(a):
   """A config whose held-out prompts are answered by the reference."""
-  c = rloo.get_config()
+  c = rloo.get_config("plus")  # nothing is trained: any that has no critic
   c.model.path, c.seed, c.mesh = a.reference, a.seed, (1, 1, 1)
   c.data.max_length = a.max_length
   c.data.train = common.source("suite", "heldout", limit=a.prompts)

@@ -229,6 +229,12 @@ def test_the_mean_length_is_told_against_that_of_the_first_rollout(rolled):
     (ppo, dict(train__batch=800), "A rollout asks 800 prompts, and there are"),
     (online_dpo, dict(rollout__samples=1), "a pair needs two completions"),
     (online_dpo, dict(rollout__advantage=dict(name="gae")), "pairs are ranked"),
+    (grpo, dict(rollout__samples=1), "samples = 1: 1 scores in groups of 1: a"),
+    (
+      grpo,
+      dict(rollout__advantage=dict(name="group", scale="std")),
+      "scale = 'std' is unknown; one of group, none",
+    ),
     (grpo, dict(rollout__pairs=True), "cannot be taken of pairs of them"),
     (
       online_dpo,

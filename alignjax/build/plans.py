@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping
 
+import jax
+import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from alignjax.alarms import TOLERANCE, Alarms
@@ -94,7 +96,29 @@ def finish(config: ConfigDict) -> Callable[..., Batch]:
     first=("batch", "scores", "coefficient", "samples"),
   )
 
+  _try(estimate, samples)
   return estimated(estimate, samples)
+
+
+def _try(estimate: Callable, samples: int) -> None:
+  """Calls an estimator on shapes, so that its options are known to be legal.
+
+  Raises ValueError for what it refuses.
+  """
+  ids, numbers = jnp.zeros((samples, 4), jnp.int32), jnp.zeros((samples, 4))
+  names = ("old/logp", "old/value", "reference/logp", "valued")
+  ends = jnp.zeros((samples, 1), jnp.int32)
+  fields = dict.fromkeys(names, numbers)
+  batch = Batch(*[ids] * 6, numbers, ends=ends, fields=fields)
+  try:
+    jax.eval_shape(
+      lambda scores, kl: estimate(batch, scores, kl, samples),
+      *(jnp.zeros(shape) for shape in (samples, ())),
+    )
+  except ValueError as error:
+    raise ValueError(
+      f"rollout.advantage, rollout.samples = {samples}: {error}"
+    ) from None
 
 
 def alarms(config: ConfigDict) -> Callable[[Mapping], dict[str, str]]:
