@@ -273,8 +273,9 @@ def tiny_rollout(c: ConfigDict) -> ConfigDict:
   """
   tiny(c)
   c.data.train.limit, c.data.max_length = 1024, 64
+  c.data.eval.limit = 128
   c.reward = dict(words=dict(name="length", weight=1.0, low=5, high=12))
-  c.rollout.max_tokens, c.rollout.kl = 16, 0.001
+  c.rollout.max_tokens, c.rollout.kl = 24, 0.001
   c.train.batch, c.train.steps = 32, 60
   c.optim.lr, c.optim.schedule, c.optim.end = 2e-3, "linear", 0.0
   return c
