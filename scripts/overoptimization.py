@@ -175,7 +175,7 @@ def tell(one: dict) -> None:
   for method, line in one["points"].items():
     for p in line:
       first, *rest = p.items()
-      print(f"  {method} {first[0]} {first[1]:6.5g}", end="")
+      print(f"  {method} {first[0]} {first[1]:7.6g}", end="")
       print(*(f"  {k} {v:6.3f}" for k, v in rest))
     f = one["fits"][method]
     said = (f"  {k} {v:6.3f}" for k, v in f.items() if v is not None)
