@@ -79,6 +79,22 @@ class Told(NamedTuple):
   table: list[dict]
 
 
+def means(table: Sequence[Mapping]) -> dict[str, float]:
+  """What is logged of completions: means over the rows of a table."""
+
+  def mean(values) -> float:
+    return float(np.mean(list(values)))
+
+  own = {
+    "objective/scores": mean(row["score"] for row in table),
+    "objective/kl": mean(row["kl"] for row in table),
+    "completions/mean_length": mean(row["tokens"] for row in table),
+    "completions/clipped_ratio": mean(not row["stopped"] for row in table),
+  }
+  rewards = (name for name in table[0] if name.startswith("reward/"))
+  return {k: mean(row[k] for row in table) for k in rewards} | own
+
+
 Reward = Callable[[Answers], Float[np.ndarray, "B"]]
 
 
@@ -205,15 +221,20 @@ class Rollouts:
   def ahead(self, step: int) -> None:
     """Nothing is made before its parameters are there."""
 
-  def answer(self, state) -> Told:
-    """What is told of the completions of all questions, each asked once; what
-    is left of the rows of the rollout is answered too, and not counted.
+  def answer(self, state, stop: Callable[[], bool]) -> Told | None:
+    """What is told of the completions of all questions, each asked once, in as
+    many rollouts as it takes; None where stopped.
 
-    One rollout has to hold all questions.
+    What is left of the last one's rows is answered too, and not counted. stop:
+    asked before each.
     """
-    count = len(self.questions) * self.plan.samples
-    _, told = self._roll(state, 0, count=count)
-    return told._replace(table=told.table[:count])
+    table = []
+    for rollout in range(-(-len(self.questions) // self.plan.prompts)):
+      if stop():
+        return None
+      table += self._roll(state, rollout)[1].table
+    table = table[: len(self.questions) * self.plan.samples]
+    return Told(means(table), table)
 
   def score(
     self, answers: Answers, stopped: np.ndarray
@@ -225,8 +246,8 @@ class Rollouts:
       scores = np.clip(scores, -self.clip, self.clip)
     return parts, np.float32(scores - self.penalty * (stopped == 0))
 
-  def _roll(self, state, rollout: int, count: int | None = None):
-    """(state, what is told of `count` completions); the batch is kept."""
+  def _roll(self, state, rollout: int):
+    """(state, what is told of the completions); the batch is kept."""
     asked, prompts = self.prompts(rollout)
     prompts = self.put(prompts)
     samples = self.sampler(state, prompts)
@@ -238,23 +259,13 @@ class Rollouts:
     control, self._batch, kl, found = self.experience(
       state, batch, samples.logps, self.put(scores)
     )
-    means = {
-      **{f"reward/{name}": x for name, x in parts.items()},
-      "objective/scores": scores,
-      "objective/kl": fetched(kl),
-      "completions/mean_length": out.lengths,
-      "completions/clipped_ratio": out.stopped == 0,
-    }
-    metrics = {k: float(v) for k, v in found.items()}
-    metrics |= {k: float(np.mean(x[:count])) for k, x in means.items()}
     columns = {
       "score": scores,
-      "kl": means["objective/kl"],
+      "kl": fetched(kl),
       "tokens": out.lengths,
       "stopped": out.stopped > 0,
+      **{f"reward/{name}": x for name, x in parts.items()},
     }
-    if len(parts) > 1:
-      columns |= {f"reward/{name}": x for name, x in parts.items()}
     table = [
       {
         "prompt": q.messages[-1]["content"],
@@ -263,4 +274,5 @@ class Rollouts:
       }
       for i, (q, text) in enumerate(zip(asked, texts))
     ]
+    metrics = {k: float(v) for k, v in found.items()} | means(table)
     return state._replace(control=control), Told(metrics, table)

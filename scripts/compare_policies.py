@@ -27,6 +27,7 @@ from alignjax.train import Run  # noqa: E402
 from configs import common, rloo  # noqa: E402
 
 DRAWS = 2000  # of the bootstrap
+ROWS = 64  # answers at a time
 
 
 def experiment(a):
@@ -50,17 +51,17 @@ def answers(a, samples: int, policies: dict[str, str]) -> dict[str, list[dict]]:
   c.rollout.samples = samples
   place = build.placement(c)
   model = build.model(c, place)
-  # As many prompts as are left at this length: known when they were read.
-  c.train.batch = samples
+  c.train.batch = ROWS // samples * samples
   run = Run(c, place, model.lm, build.objectives(c))
-  count = len(run.data(model.tokenizer, Path("unused")).train.questions)
-  c.train.batch = samples * count
   data = run.data(model.tokenizer, Path("unused")).train
   state = run.init(model.params, {})
   found = {}
   for name, path in policies.items():
     params = pretrained.load(path, place=place.param)[1]
-    found[name] = data.answer(state._replace(params=params)).table
+    found[name] = data.answer(
+      state._replace(params=params), lambda: False
+    ).table
+    print(f"{name}: answered", file=sys.stderr, flush=True)
   return found
 
 

@@ -1,5 +1,6 @@
 """Rollouts as a source of batches: prompts, order, and runs that go on."""
 
+import itertools
 import json
 import shutil
 
@@ -89,10 +90,21 @@ def test_a_rollout_is_a_function_of_seed_number_and_weights(rolled):
 
 def test_held_out_prompts_are_counted_once(rolled):
   _, data, state = rolled
-  found = data.heldout.answer(state)
+  found = data.heldout.answer(state, lambda: False)
   assert len(found.table) == 3
   scores = [row["score"] for row in found.table]
   assert found.metrics["objective/scores"] == pytest.approx(np.mean(scores))
+  assert data.heldout.answer(state, lambda: True) is None
+
+
+def test_more_held_out_prompts_than_a_rollout_has_room_for(rolled):
+  """16 questions to the training rollouts' four, each four times."""
+  _, data, state = rolled
+  found = data.train.answer(state, lambda: False)
+  prompts = [row["prompt"] for row in found.table]
+  assert len(prompts) == 64
+  asked = sorted(q.messages[-1]["content"] for q in data.train.questions)
+  assert sorted(prompts) == sorted(asked * 4)
 
 
 def test_the_inside_of_a_rollout_cannot_be_begun_with(rolled, tmp_path):
@@ -136,7 +148,8 @@ def test_a_run_stops_between_rollouts(tmp_path, monkeypatch):
   """Nobody asks inside of one, of four steps."""
   config = small(ppo, rollout__epochs=4)
   config.train.steps = 8
-  asked = iter([False, True])
+  # Before the evaluation, and after it.
+  asked = itertools.chain([False, False], itertools.repeat(True))
   monkeypatch.setattr(Signals, "agreed", lambda self: next(asked))
   with pytest.raises(Stopped) as stopped:
     train(config, tmp_path)

@@ -86,6 +86,7 @@ def asked(
   held = None
   if others:
     n = -(-len(others) // place.row_multiple) * place.row_multiple
+    n = min(n, how.completions)  # what has room at a time
     held = make(others, Plan(n, 1, 1, 1), scores_alone)
   train = make(asks, how, finish(config), mixed and mixed.train)
   return Data(train, held, template, report, [], identity, tables=None)

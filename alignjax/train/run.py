@@ -153,7 +153,8 @@ class Run:
     stop: asked before each batch.
     """
     if self.config.rollout:
-      return batches.answer(state).metrics
+      told = batches.answer(state, stop)
+      return None if told is None else told.metrics
     parts = []
     for i in range(len(batches)):
       if stop():
