@@ -19,6 +19,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from alignjax import build, optim, step  # noqa: E402
+from alignjax.annotate import make_annotator  # noqa: E402
 from scripts.toy import (  # noqa: E402
   VOCAB,
   Toy,
@@ -28,6 +29,13 @@ from scripts.toy import (  # noqa: E402
   optimum,
   whole,
 )
+
+
+def refer(toy: Toy) -> np.ndarray:
+  """log π_ref of the tokens of all answers, as a run has it: `annotate`'s."""
+  run = jax.jit(make_annotator(toy.lm.stats, ("logp",)))
+  parts = np.split(toy.answers[:, None], max(len(toy.answers) // VOCAB**4, 1))
+  return np.concatenate([run(toy.params, batch_of(x))["logp"] for x in parts])
 
 
 def train(
@@ -61,15 +69,15 @@ def train(
   )
   train_step = jax.jit(train_step)
   state = step.init(toy.params, {}, optimizer)
-  draw = np.random.default_rng(seed)
-  below = np.cumsum(np.exp(toy.start))
+  draw, reference = np.random.default_rng(seed), refer(toy)
+  below = np.cumsum(np.exp(whole(reference)))
   for _ in range(steps):
     at = np.searchsorted(below, draw.uniform(0, below[-1], (pairs, 2)))
     gap = -np.diff(toy.reward[at])
     p = 1 / (1 + np.exp(-gap)) if labels == "exact" else np.heaviside(gap, 0.5)
     fields = {
       "label": np.float32(np.concatenate([p, 1 - p], 1)),
-      "reference/logp": toy.reference[at].reshape(pairs, -1),
+      "reference/logp": reference[at].reshape(pairs, -1),
     }
     state, _ = train_step(state, batch_of(toy.answers[at], **fields))
   return state.params

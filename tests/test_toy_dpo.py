@@ -1,12 +1,10 @@
 """The short form of scripts/toy_dpo.py: 64 answers of two tokens."""
 
-import jax
 import numpy as np
 import pytest
 
-from alignjax.annotate import make_annotator
 from scripts import toy_dpo
-from scripts.toy import batch_of, kl, make, optimum, whole
+from scripts.toy import kl, make, optimum, whole
 
 BETA = 0.5
 
@@ -33,9 +31,7 @@ def test_every_answer_is_there_once(toy, best):
 
 
 def test_answers_are_as_likely_as_the_loss_has_them(toy):
-  ask = jax.jit(make_annotator(toy.lm.stats, ("logp",)))
-  found = ask(toy.params, batch_of(toy.answers[:, None]))["logp"]
-  np.testing.assert_allclose(found, toy.reference, atol=1e-5)
+  np.testing.assert_allclose(toy_dpo.refer(toy), toy.reference, atol=1e-5)
 
 
 def test_exact_labels_lead_to_the_optimum_and_hard_ones_past_it(toy, best):
