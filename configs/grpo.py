@@ -8,6 +8,8 @@ how far it is above the others. No critic; the KL to the reference is a term of
 the loss.
 
 Expected: `objective/scores` rises while `rollout/equal_groups` falls or stays.
+`alignjax/losses/grpo.py` has more kinds for `loss.main`, with their options:
+dr_grpo, gspo, cispo.
 Words after the colon: `tiny` (a minute or two on a CPU, from scratch), `lora`
 (adapters alone are trained; the base is the reference), `dapo` (mean over
 tokens, a higher upper clip, no KL; Yu et al. 2025), `scored` (a reward model

@@ -1,7 +1,7 @@
 """What a run did, on the terminal: `python scripts/show_run.py RUN_FOLDER`.
 
-Held-out loss and the answers to the fixed prompts, at the first step and at
-the last.
+Held-out loss, or score, and the answers to the fixed prompts, at the first step
+and at the last.
 """
 
 import sys
@@ -15,13 +15,18 @@ def show(workdir: Path) -> str:
   evaluations = read_metrics(workdir / "evaluations.jsonl")
   samples = read_metrics(workdir / "samples.jsonl")
   first, last = evaluations[0], evaluations[-1]
+  key, name, unit = "loss", "held-out loss", " nats a token"
+  if key not in first:
+    key, name, unit = "objective/scores", "held-out score", ""
   lines = [
     "",
-    f"held-out loss {first['loss']:.3f} → {last['loss']:.3f} nats a token "
+    f"{name} {first[key]:.3f} → {last[key]:.3f}{unit} "
     f"(step {first['step']} → {last['step']})",
   ]
   answers = {}
   for sample in samples:
+    if sample.get("name") == "rollouts":
+      continue
     answers.setdefault(sample["prompt"], []).append(sample["completion"])
   for prompt, texts in answers.items():
     lines += ["", f"> {_indent(prompt, 2)}"]

@@ -115,6 +115,7 @@ def test_a_run_is_shown(tmp_path):
   (tmp_path / "samples.jsonl").write_text(
     '{"step": 0, "prompt": "a\\nb", "completion": "early"}\n'
     '{"step": 80, "prompt": "a\\nb", "completion": "late"}\n'
+    '{"step": 81, "name": "rollouts", "prompt": "c", "completion": "no"}\n'
   )
   shown = subprocess.run(
     [sys.executable, ROOT / "scripts" / "show_run.py", tmp_path],
@@ -124,5 +125,6 @@ def test_a_run_is_shown(tmp_path):
   )
   assert shown.returncode == 0, shown.stderr
   assert "3.000 → 1.250" in shown.stdout and "step 0 → 80" in shown.stdout
+  assert "> c" not in shown.stdout
   assert shown.stdout.index("early") < shown.stdout.index("late")
   assert str(tmp_path / "report.html") in shown.stdout
