@@ -47,7 +47,8 @@ def asked(
   Raises ValueError for options without meaning or effect, before weights are
   read.
   """
-  how, d, r = plan(config), config.data, config.rollout
+  how, made = plan(config), finish(config)
+  d, r = config.data, config.rollout
   _check(config, place)
   template = load_template(d.template or None, tokenizer)
   read = partial(
@@ -88,7 +89,7 @@ def asked(
     n = -(-len(others) // place.row_multiple) * place.row_multiple
     n = min(n, how.completions)  # what has room at a time
     held = make(others, Plan(n, 1, 1, 1), scores_alone)
-  train = make(asks, how, finish(config), mixed and mixed.train)
+  train = make(asks, how, made, mixed and mixed.train)
   return Data(train, held, template, report, [], identity, tables=None)
 
 
