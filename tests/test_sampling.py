@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from alignjax.ops.sampling import draw, min_p, top_k, top_p
+from alignjax.ops.sampling import draw, greedy, min_p, top_k, top_p
 
 LOGITS = jnp.log(jnp.array([[0.1, 0.4, 0.2, 0.3]]))
 
@@ -86,3 +86,42 @@ def test_frequencies_of_draws_are_the_probabilities():
   deviation = math.sqrt(0.25 / n)
   np.testing.assert_allclose(share, expected, atol=4 * deviation)
   assert share[0] == 0
+
+
+def test_draws_over_blocks_are_those_of_the_distribution():
+  n, V = 40_000, 700  # the last block is not full
+  logits = np.full(V, -9.0)
+  logits[[0, 127, 128, 500, 699]] = np.log([0.1, 0.2, 0.3, 0.15, 0.25])
+  logits[130:140] = -np.inf
+  p = np.exp(logits) / np.exp(logits).sum()
+  found = draw(
+    jnp.broadcast_to(jnp.asarray(logits, jnp.float32), (n, V)),
+    jax.random.key(3),
+    jnp.arange(n),
+    jnp.full(n, 3),
+  )
+  share = np.bincount(np.asarray(found), minlength=V) / n
+  deviation = np.sqrt(p * (1 - p) / n)
+  assert (np.abs(share - p) <= 5 * deviation + 1e-12)[p > 1e-3].all()
+  assert abs(share[p <= 1e-3].sum() - p[p <= 1e-3].sum()) < 5 * math.sqrt(
+    0.1 / n
+  )
+  assert share[130:140].sum() == 0
+
+
+def test_no_draw_has_probability_zero():
+  # One token in each row is left; every number must lead to it.
+  V = 300
+  left = jnp.arange(2000) % V
+  logits = jnp.where(jnp.arange(V) == left[:, None], -80.0, -jnp.inf)
+  found = draw(logits, jax.random.key(0), jnp.arange(2000), jnp.arange(2000))
+  np.testing.assert_array_equal(found, left)
+
+
+def test_greedy_takes_the_first_of_the_largest():
+  assert greedy(jnp.array([[1.0, 3.0, 3.0], [2.0, 0.0, 2.0]])).tolist() == [
+    1,
+    0,
+  ]
+  logits = jax.random.normal(jax.random.key(2), (50, 333))
+  np.testing.assert_array_equal(greedy(logits), logits.argmax(-1))

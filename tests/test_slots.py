@@ -76,7 +76,7 @@ def gpt():
 
 @pytest.mark.parametrize("slots", [1, 3, 64])
 def test_samples_are_those_of_one_slot_a_row(lm, params, plain, slots):
-  assert {2, 3, T} <= set(np.asarray(plain.lengths).tolist())
+  assert len({*np.asarray(plain.lengths).tolist()} - {T}) > 3
   assert set(np.asarray(plain.stopped).tolist()) == {0, 1}
   same(run(lm, params, slots=slots, **WARM), plain)
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from alignjax.models.config import ModelConfig
 from alignjax.models.lm import LM, Params
 from alignjax.ops import sampling
-from alignjax.ops.readout import logits_of
+from alignjax.ops.readout import logits_of, statistics
 from alignjax.sample.rows import Prompts, Samples, blank, extended
 from alignjax.sample.slots import Slots, served
 
@@ -66,10 +66,9 @@ def make_sampler(
       )
       token = sampling.draw(kept, key, rows, positions)
     else:
-      token = jnp.argmax(logits, axis=-1)
-    logp = jax.nn.log_softmax(warm, axis=-1)
-    logp = jnp.take_along_axis(logp, token[:, None], axis=1)[:, 0]
-    return token.astype(jnp.int32), logp
+      token = sampling.greedy(logits)
+    stats = statistics(warm[:, None], token[:, None], ("logp",))
+    return token, stats["logp"][:, 0]
 
   def sample(params, prompts, key):
     B, L = prompts.tokens.shape
