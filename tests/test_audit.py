@@ -6,7 +6,8 @@ import pytest
 
 from alignjax import cli
 from alignjax.data.audit import Overlap, audit, record
-from alignjax.data.logistic import Share, Term
+from alignjax.statistics.intervals import Share
+from alignjax.statistics.logistic import Term
 
 
 def pair(prompt, chosen, rejected, **more):

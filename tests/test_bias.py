@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from alignjax.data.bias import FEATURES, MIN_APART, MIN_ROWS, Table, features
-from alignjax.data.logistic import Share
 from alignjax.data.preferences import Judged, Preference
+from alignjax.statistics.intervals import Share
 
 NONE = dict.fromkeys(FEATURES[2:], 0.0)
 

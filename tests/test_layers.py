@@ -11,6 +11,7 @@ import pytest
 FLOORS = {
   "types": 0,
   "ops": 1,
+  "statistics": 1,
   "sharding": 1,
   "models": 2,
   "data": 2,

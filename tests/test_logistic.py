@@ -3,12 +3,11 @@ import math
 import numpy as np
 import pytest
 
-from alignjax.data.logistic import (
+from alignjax.statistics.intervals import Share, Z
+from alignjax.statistics.logistic import (
   FOLDS,
   RIDGE,
-  Share,
   Term,
-  Z,
   held_out,
   logistic,
 )

@@ -13,8 +13,9 @@ from typing import NamedTuple
 from alignjax.data import sources
 from alignjax.data.bad import BadRows
 from alignjax.data.bias import Section, Table
-from alignjax.data.logistic import Share, Term
 from alignjax.data.preferences import Judged, Preference, key, preferences
+from alignjax.statistics.intervals import Share
+from alignjax.statistics.logistic import Term
 
 _SPLITS = ("train", "validation", "test")
 

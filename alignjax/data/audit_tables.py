@@ -7,7 +7,7 @@ from rich.text import Text
 
 from alignjax.data.audit import Audit
 from alignjax.data.bias import Model, Section
-from alignjax.data.logistic import Share
+from alignjax.statistics.intervals import Share
 
 # Told even where there are none.
 _ALWAYS = ("duplicate", "identical sides")

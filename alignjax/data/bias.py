@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from alignjax.data.logistic import FOLDS, Share, Term, held_out, logistic
 from alignjax.data.preferences import Judged, Preference
+from alignjax.statistics.intervals import Share
+from alignjax.statistics.logistic import FOLDS, Term, held_out, logistic
 
 MIN_ROWS = 30  # of a fit
 MIN_APART = 10  # rows that a column tells apart; fewer leave it out

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from alignjax.data.logistic import Share
+from alignjax.statistics.intervals import Share
 
 BINS = 10  # of a confidence from 0.5 to 1
 EQUAL = 0.1  # part of the longer one by which "about equal" lengths may differ

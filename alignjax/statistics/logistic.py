@@ -1,32 +1,15 @@
-"""Shares and logistic fits with their 95 % intervals."""
+"""Logistic fits with their 95 % intervals."""
 
-import math
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 
-Z = 1.959964  # of a 95 % interval
+from alignjax.statistics.intervals import Share, Z
+
 RIDGE = 0.1
 SINGULAR = 1e-6  # least eigenvalue; one row tells about 0.25
 FOLDS = 5
-
-
-class Share(NamedTuple):
-  """Hits of n."""
-
-  hits: int
-  n: int
-
-  def interval(self) -> tuple[float, float]:
-    """95 % interval (Wilson 1927); (0, 1) of nothing."""
-    if not self.n:
-      return 0.0, 1.0
-    n, share = self.n, self.hits / self.n
-    middle = (share + Z**2 / (2 * n)) / (1 + Z**2 / n)
-    half = math.sqrt(share * (1 - share) / n + Z**2 / (4 * n**2))
-    half *= Z / (1 + Z**2 / n)
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 class Term(NamedTuple):
