@@ -11,7 +11,7 @@ from alignjax.models.lm import LM, Params
 from alignjax.sample import make_sampler, prompts_of
 from alignjax.sharding import fetched
 
-Messages = Sequence[Mapping]
+Messages = Sequence[Mapping] | Sequence[int]
 
 
 class Completion(NamedTuple):
@@ -45,7 +45,8 @@ def make_generator(
 
   Prompts are padded to multiples of 64 tokens and the rows to a multiple of
   `rows`; a shape is compiled when it is first met. The same seed and the same
-  list of conversations give the same answers.
+  list of conversations give the same answers. A prompt may also be the tokens
+  of one, as a list of int.
   """
   stop = stop_ids(tokenizer, template)
   sampler = jax.jit(
@@ -61,7 +62,10 @@ def make_generator(
   )
 
   def generate(params, conversations):
-    ids = [chat.prompt_ids(m, tokenizer, template) for m in conversations]
+    ids = [
+      m if isinstance(m[0], int) else chat.prompt_ids(m, tokenizer, template)
+      for m in conversations
+    ]
     limit = lm.config.max_length - max_tokens
     longest = max(map(len, ids))
     if longest > limit:

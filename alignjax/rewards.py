@@ -41,7 +41,7 @@ def gsm8k(prompts: Prompts, completions: Texts, rows: Rows) -> list[float]:
   The gold answer ends with `#### NUMBER`; so must the completion.
   """
   return [
-    float(_marked(text) is not None and _marked(text) == _gold(row))
+    float(marked(text) is not None and marked(text) == _gold(row))
     for text, row in zip(completions, rows)
   ]
 
@@ -74,7 +74,7 @@ def matches(
 
 def valid_json(prompts: Prompts, completions: Texts, rows: Rows) -> list[float]:
   """1 where the whole text is one JSON value."""
-  return [float(_parses(text)) for text in completions]
+  return [float(parses(text)) for text in completions]
 
 
 def _of(row: Mapping, key: str):
@@ -86,7 +86,8 @@ def _of(row: Mapping, key: str):
   return row[key]
 
 
-def _parses(text: str) -> bool:
+def parses(text: str) -> bool:
+  """Whether the whole text is one JSON value."""
   try:
     json.loads(text)
   except (ValueError, RecursionError):
@@ -94,14 +95,14 @@ def _parses(text: str) -> bool:
   return True
 
 
-def _marked(text: str) -> float | None:
-  """The number behind the last `####`."""
+def marked(text: str) -> float | None:
+  """The number behind the last `####`, None where there is none."""
   found = re.findall(r"####\s*(-?[\d,]*\.?\d+)", text)
   return float(found[-1].replace(",", "")) if found else None
 
 
 def _gold(row: Mapping) -> float:
-  number = _marked(_of(row, "completion"))
+  number = marked(_of(row, "completion"))
   if number is None:
     raise ValueError(
       f"gsm8k: the gold answer {row['completion'][-40:]!r} does not end with "

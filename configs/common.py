@@ -37,8 +37,8 @@ def words(arg: str, legal: tuple[str, ...]) -> set[str]:
   return given
 
 
-def base() -> ConfigDict:
-  """What every experiment has."""
+def subject() -> ConfigDict:
+  """A model on a mesh."""
   c = ConfigDict()
   c.seed = 0
   c.mesh = (-1, 1, 1)  # data, fsdp, tensor; -1 = all devices that are left
@@ -47,13 +47,34 @@ def base() -> ConfigDict:
       path="",  # folder, GGUF file or hub name; "" = random weights of preset
       preset="",
       revision="",  # of a hub name
-      adapter="",  # folder of PEFT's, merged into the model before training
-      scores=0,  # scalar heads of a reward model; 0 = a language model
+      adapter="",  # folder of PEFT's, merged into the model
+      scores=0,  # scalar heads of a reward model; 0 = as the model has
       dtype="float32",  # of activations; parameters stay float32
       remat="dots",  # none | dots | full: what is kept for the backward pass
       chunk=32,  # tokens of a row whose logits exist at one time
     )
   )
+  # Who says what completions are worth; {} = nobody. `critic` below sets it.
+  c.critic = ConfigDict()
+  # Adapters; rank 0 = none. `lora` below sets them and what goes with them.
+  c.lora = ConfigDict(dict(rank=0, alpha=32.0, targets=(), root=False))
+  c.sharding = ConfigDict(dict(params=PARAMS, activations=ACTIVATIONS))
+  return c
+
+
+def evaluation(**tasks: dict) -> ConfigDict:
+  """A model that is asked tasks, each named by its file in `evals/tasks`."""
+  c = subject()
+  c.template = ""  # "" = the tokenizer's own
+  c.batch = 4096  # tokens of a forward pass on a device, about
+  c.rows = 16  # answers at a time, over all devices
+  c.tasks = ConfigDict(tasks)
+  return c
+
+
+def base() -> ConfigDict:
+  """What every experiment has."""
+  c = subject()
   c.data = ConfigDict(
     dict(
       train=source("suite", "train"),
@@ -90,11 +111,9 @@ def base() -> ConfigDict:
       beta=0.5,  # 0 = KL(teacher ‖ student) … 1 = KL(student ‖ teacher)
     )
   )
-  # What completions are sampled with, scored by and valued by; {} = none are.
-  # `rollout` and `critic` below set them.
-  c.rollout, c.reward, c.critic = ConfigDict(), ConfigDict(), ConfigDict()
-  # Adapters; rank 0 = none. `lora` below sets them and what goes with them.
-  c.lora = ConfigDict(dict(rank=0, alpha=32.0, targets=(), root=False))
+  # What completions are sampled with and scored by; {} = none are. `rollout`
+  # below sets it.
+  c.rollout, c.reward = ConfigDict(), ConfigDict()
   c.optim = ConfigDict(
     dict(
       name="adamw",
@@ -145,7 +164,6 @@ def base() -> ConfigDict:
     )
   )
   c.log = ConfigDict(dict(tensorboard=True, wandb=""))  # W&B project
-  c.sharding = ConfigDict(dict(params=PARAMS, activations=ACTIVATIONS))
   return c
 
 

@@ -8,6 +8,7 @@ import sys
 import traceback
 
 from alignjax.cli.data import data
+from alignjax.cli.evaluate import evaluate
 from alignjax.cli.models import export, score
 from alignjax.cli.text import chat, generate
 from alignjax.cli.train import train
@@ -24,6 +25,8 @@ USAGE = """usage: alignjax COMMAND [options]
   chat      --model PATH                       talk to a model
   score     --model PATH --data FILE --out FILE
                               a reward model's scores of completions
+  evaluate  --config FILE[:words] --workdir DIR [--config.KEY=VALUE ...]
+                              ask a model tasks; the same command goes on
   export    --workdir DIR --out FOLDER         write a Hugging Face folder
 
 Every command takes --help, and --debug for a full traceback.
@@ -37,6 +40,7 @@ COMMANDS = {
   "generate": generate,
   "chat": chat,
   "score": score,
+  "evaluate": evaluate,
   "export": export,
 }
 

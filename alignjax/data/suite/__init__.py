@@ -102,6 +102,11 @@ def rows(
   return [_row(*turn) for turn in turns[:n]]
 
 
+def size(split: str, cluster: str) -> int:
+  """How many rows a split of a cluster has."""
+  return len(_order(_CLUSTERS[cluster], split, 0))
+
+
 def preference(row: dict) -> dict:
   """The row as a preference pair: `prompt`, `chosen`, `rejected`."""
   return {

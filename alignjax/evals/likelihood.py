@@ -1,0 +1,104 @@
+"""How likely a model finds continuations: forward passes over packed rows."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from alignjax import sharding
+from alignjax.evals.packing import Asked, Packed, collate, pack, padded
+from alignjax.models.lm import LM
+from alignjax.sharding import Placement
+from alignjax.types import Batch
+
+ROOM = 1024  # tokens of a row
+
+
+class Likelihood(NamedTuple):
+  """Of a continuation: Σ log p in nats, tokens, whether all are likeliest."""
+
+  logp: float
+  tokens: int
+  greedy: bool
+
+
+def likelihoods(
+  lm: LM,
+  params: dict,
+  asked: Sequence[Asked],
+  *,
+  batch: int,
+  place: Placement,
+) -> Iterator[tuple[dict[int, Likelihood], int, int]]:
+  """What is known after each batch: (number → likelihood, batches, of all).
+
+  params: laid on `place` by its rules. batch: tokens of a forward pass on a
+    device, about.
+
+  Raises ValueError where a sequence is longer than the model takes, or holds a
+  token outside its vocabulary.
+  """
+  _check(lm, asked)
+  run = jax.jit(
+    lambda params, batch: lm.stats(params, batch, ("logp", "correct")),
+    out_shardings=place.replicated,
+  )
+  longest = max(len(x.context) + len(x.continuation) - 1 for x in asked)
+  rows = pack(asked, room=max(ROOM, longest))
+  # Longest first: what does not fit into memory is known at once.
+  rows.sort(key=lambda row: -row.length)
+  lots = list(_lots(rows, batch, place.row_multiple))
+  for done, (lot, size, length) in enumerate(lots, 1):
+    predicted = padded(max(row.predicted for row in lot))
+    made, number = collate(lot, size, length, predicted)
+    own = partial(_rows_of, made)
+    found = run(params, sharding.put_rows(own, size, place.rows))
+    logp, correct = (np.asarray(found[k]) for k in ("logp", "correct"))
+    here = number >= 0
+    known: dict[int, list] = {}
+    for i, x, right in zip(number[here], logp[here], correct[here]):
+      sums = known.setdefault(int(i), [0.0, 0, True])
+      sums[0] += float(x)
+      sums[1] += 1
+      sums[2] &= bool(right)
+    yield {i: Likelihood(*x) for i, x in known.items()}, done, len(lots)
+
+
+def _rows_of(batch: Batch, at: Sequence[int]) -> Batch:
+  return jax.tree.map(lambda x: x[np.asarray(at)], batch)
+
+
+def _lots(
+  rows: Sequence[Packed], batch: int, multiple: int
+) -> Iterator[tuple[list[Packed], int, int]]:
+  """Batches: rows of about one length, how many there is room for, L."""
+  held: list[Packed] = []
+  length = 0
+  for row in rows:
+    own = padded(row.length)
+    if held and (own != length or len(held) == size):
+      yield held, size, length
+      held = []
+    if not held:
+      length, size = own, multiple * max(1, batch // own)
+    held.append(row)
+  if held:
+    yield held, size, length
+
+
+def _check(lm: LM, asked: Sequence[Asked]) -> None:
+  for context, continuation in asked:
+    n = len(context) + len(continuation)
+    if n > lm.config.max_length:
+      raise ValueError(
+        f"A prompt and its continuation have {n} tokens; the model takes "
+        f"{lm.config.max_length}.\nGive fewer shots, or a model of longer rows."
+      )
+    largest = max(context.max(), continuation.max())
+    if largest >= lm.config.vocab:
+      raise ValueError(
+        f"A prompt holds token {largest}, outside the model's vocabulary of "
+        f"{lm.config.vocab}.\nThe tokenizer is not this model's."
+      )
