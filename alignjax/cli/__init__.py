@@ -8,7 +8,7 @@ import sys
 import traceback
 
 from alignjax.cli.data import data
-from alignjax.cli.evaluate import evaluate
+from alignjax.cli.evaluate import compare, evaluate
 from alignjax.cli.models import export, score
 from alignjax.cli.text import chat, generate
 from alignjax.cli.train import train
@@ -21,12 +21,15 @@ USAGE = """usage: alignjax COMMAND [options]
   data      preview | stats --config FILE[:words] [--n 3]
             [--config.KEY=VALUE ...]           look at what is trained on
             audit FILE                         look at preferences
+            contamination --train FILE --eval FILE
+                              what of one stands in the other
   generate  --model PATH --prompt TEXT ...     answer prompts
   chat      --model PATH                       talk to a model
   score     --model PATH --data FILE --out FILE
                               a reward model's scores of completions
   evaluate  --config FILE[:words] --workdir DIR [--config.KEY=VALUE ...]
                               ask a model tasks; the same command goes on
+  compare   NAME=FOLDER NAME=FOLDER ...        what evaluate wrote, in pairs
   export    --workdir DIR --out FOLDER         write a Hugging Face folder
 
 Every command takes --help, and --debug for a full traceback.
@@ -41,6 +44,7 @@ COMMANDS = {
   "chat": chat,
   "score": score,
   "evaluate": evaluate,
+  "compare": compare,
   "export": export,
 }
 

@@ -1,10 +1,11 @@
-"""`alignjax data preview | stats | audit`."""
+"""`alignjax data preview | stats | audit | contamination`."""
 
 import argparse
 import json
 from pathlib import Path
 
 from alignjax.cli.arguments import quiet
+from alignjax.cli.contamination import contamination
 
 AUDIT = """Reports on a set of preferences: bad, repeated, contradictory rows,
 prompts that two splits share, and what of a completion's length and form goes
@@ -12,16 +13,19 @@ with being preferred."""
 
 
 def data(argv: list[str]) -> None:
-  """`alignjax data preview`, `alignjax data stats`, `alignjax data audit`."""
+  """`alignjax data preview | stats | audit | contamination`."""
   if argv[:1] == ["audit"]:
     return audit(argv[1:])
+  if argv[:1] == ["contamination"]:
+    return contamination(argv[1:])
   if "--help" in argv or "-h" in argv:
     print(
       "usage: alignjax data preview --config FILE[:words] [--n 3] "
       "[--config.KEY=VALUE ...]\n"
       "       alignjax data stats --config FILE[:words] "
       "[--config.KEY=VALUE ...]\n"
-      "       alignjax data audit FILE (see data audit --help)\n\n"
+      "       alignjax data audit FILE (see data audit --help)\n"
+      "       alignjax data contamination --train FILE --eval FILE\n\n"
       "preview: the rows a run trains on first, trained tokens coloured.\n"
       "stats: rows, tokens, lengths and fill rate. Neither loads weights."
     )
@@ -32,7 +36,7 @@ def data(argv: list[str]) -> None:
   if what not in ("preview", "stats"):
     raise ValueError(
       f"data has no command {what!r}; write data preview or data stats, "
-      "with a config, or data audit FILE."
+      "with a config, data audit FILE or data contamination."
     )
   more = {"n": 3} if what == "preview" else {}
   config, values = read(f"data {what}", rest, **more)

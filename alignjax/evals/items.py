@@ -46,6 +46,8 @@ class Task(NamedTuple):
   score: (item's line, output) → metric → number; a metric that does not apply
     is left out.
   about: what the numbers depend on: shots, normalisation, files …
+  main: the metrics that models are compared by, and which way is better, "up"
+    or "down".
   max_tokens: of an answer. stop: texts at which an answer is cut.
   totals: lines → what is not a mean over items.
   """
@@ -54,6 +56,7 @@ class Task(NamedTuple):
   items: list[Item]
   score: Callable[[Line, Mapping], dict[str, float]]
   about: dict
+  main: dict[str, str]
   max_tokens: int = 0
   stop: tuple[str, ...] = ()
   totals: Callable[[Sequence[Line], int], dict[str, Estimate]] | None = None

@@ -49,6 +49,7 @@ def evaluate(
     lines = _lines(name, task, subject, folder, _key(task, about), show)
     found[name] = {
       "about": {"kind": task.kind, **task.about},
+      "main": task.main,
       **summary.numbers(lines, seed=seed, totals=task.totals),
     }
     seconds[name] = round(time.monotonic() - began, 1)

@@ -41,7 +41,7 @@ def numbers(
       for metric in _names(lines)
       if all(metric in x for x in of.values())
     }
-  return _plain(found)
+  return plain(found)
 
 
 def macro(parts: Sequence[Estimate]) -> Estimate:
@@ -68,12 +68,14 @@ def _names(lines: Sequence[Line]) -> list[str]:
   return list(dict.fromkeys(name for x in lines for name in x["scores"]))
 
 
-def _plain(value):
+def plain(value):
   """Estimates as objects of JSON; what is not finite as null."""
   if isinstance(value, Estimate):
-    return {k: _plain(x) for k, x in value._asdict().items()}
+    return {k: plain(x) for k, x in value._asdict().items()}
   if isinstance(value, Mapping):
-    return {k: _plain(x) for k, x in value.items()}
+    return {k: plain(x) for k, x in value.items()}
+  if isinstance(value, list):
+    return [plain(x) for x in value]
   if isinstance(value, float) and not math.isfinite(value):
     return None
   return value

@@ -77,7 +77,8 @@ def task(
     "limit": limit,
     "without a target": sum(x.fields["stereotype"] is None for x in items),
   }
-  return Task("choices", items, score, about, totals=_totals)
+  main = {"acc/ambig": "up", "acc/disambig": "up"}
+  return Task("choices", items, score, about, main, totals=_totals)
 
 
 def _totals(lines: Sequence[Line], seed: int) -> dict[str, Estimate]:

@@ -72,7 +72,8 @@ def task(
     "limit": limit,
   }
   stop = () if chat else ("\nQuestion:",)
-  return Task("answers", items, _score, about, max_tokens, stop)
+  main = {"strict": "up", "flexible": "up"}
+  return Task("answers", items, _score, about, main, max_tokens, stop)
 
 
 def _score(line: Line, output: Mapping) -> dict[str, float]:

@@ -4,11 +4,15 @@ https://arxiv.org/abs/2311.07911, from the published JSON lines: key, prompt,
 instruction_id_list, kwargs.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+import numpy as np
 
 from alignjax.evals import files, instructions
 from alignjax.evals.items import Item, Line, Task
+from alignjax.statistics import intervals
+from alignjax.statistics.intervals import Estimate
 
 KEYS = ("key", "prompt", "instruction_id_list", "kwargs")
 
@@ -39,13 +43,12 @@ def task(path: str, *, max_tokens: int, limit: int) -> Task:
     "decoding": f"greedy, at most {max_tokens} tokens",
     "limit": limit,
   }
-  return Task("answers", items, _score, about, max_tokens, totals=_totals)
+  main = {"prompt/strict": "up"}
+  return Task("answers", items, _score, about, main, max_tokens, totals=_totals)
 
 
 def _score(line: Line, output: Mapping) -> dict[str, float]:
-  row = line | {"prompt": line["prompt"][0]["content"]}
-  strict = instructions.strict(row, output["text"])
-  loose = instructions.loose(row, output["text"])
+  strict, loose = _followed(line, output)
   found = {
     "prompt/strict": float(all(strict)),
     "prompt/loose": float(all(loose)),
@@ -54,3 +57,20 @@ def _score(line: Line, output: Mapping) -> dict[str, float]:
     kind = f"strict/{name.split(':')[0]}"
     found[kind] = min(found.get(kind, 1.0), float(kept))
   return found
+
+
+def _totals(lines: Sequence[Line], seed: int) -> dict[str, Estimate]:
+  followed = [_followed(line, line["output"]) for line in lines]
+  prompts = np.repeat(np.arange(len(lines)), [len(x) for x, _ in followed])
+  found = {}
+  for k, name in enumerate(("instruction/strict", "instruction/loose")):
+    scores = np.array([kept for x in followed for kept in x[k]], float)
+    found[name] = intervals.mean(scores, prompts, seed=seed)
+  return found
+
+
+def _followed(line: Line, output: Mapping) -> tuple[list[bool], list[bool]]:
+  """Which instructions an answer follows, strictly and loosely."""
+  row = dict(line) | {"prompt": line["prompt"][0]["content"]}
+  text = output["text"]
+  return instructions.strict(row, text), instructions.loose(row, text)

@@ -102,7 +102,7 @@ def task(
     "prompt": "chat" if chat else "plain",
     "limit": limit,
   }
-  return Task("choices", items, score, about, totals=_totals)
+  return Task("choices", items, score, about, {"acc": "up"}, totals=_totals)
 
 
 def _totals(lines: Sequence[Line], seed: int) -> dict[str, Estimate]:

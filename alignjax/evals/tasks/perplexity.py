@@ -39,7 +39,8 @@ def task(path: str, *, split: str, key: str, limit: int) -> Task:
     "normalisation": "words, bytes, tokens",
     "limit": limit,
   }
-  return Task("texts", items, _score, about, totals=_totals)
+  main = {"nats_per_token": "down"}
+  return Task("texts", items, _score, about, main, totals=_totals)
 
 
 def _score(line: Line, output: Mapping) -> dict[str, float]:

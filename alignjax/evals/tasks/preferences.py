@@ -54,7 +54,8 @@ def task(path: str, *, split: str, group: str, limit: int) -> Task:
     "shots": 0,
     "limit": limit,
   }
-  return Task("pairs", items, _score, about)
+  main = {"acc": "up", "acc/sum": "up", "acc/mean": "up"}
+  return Task("pairs", items, _score, about, main)
 
 
 def _rows(path: str, split: str, limit: int) -> Iterable[tuple[dict, str]]:

@@ -60,7 +60,8 @@ def task(
     "limit": limit,
     "bleu": overlap.bleu(["a"], [["a"]])[1] + ", nrefs as there are",
   }
-  return Task("answers", items, _score, about, max_tokens, totals=_totals)
+  main = {"score": "up"}
+  return Task("answers", items, _score, about, main, max_tokens, totals=_totals)
 
 
 def _score(line: Line, output: Mapping) -> dict[str, float]:

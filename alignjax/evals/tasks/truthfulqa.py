@@ -63,7 +63,7 @@ def task(path: str, *, primer: str, chat: bool, limit: int) -> Task:
     "shots": 0,
     "limit": limit,
   }
-  return Task("choices", items, _score, about)
+  return Task("choices", items, _score, about, {"mc1": "up", "mc2": "up"})
 
 
 def _score(line: Line, output: Mapping) -> dict[str, float]:

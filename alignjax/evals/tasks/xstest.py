@@ -46,7 +46,8 @@ def task(path: str, *, max_tokens: int, limit: int) -> Task:
     "decoding": f"greedy, at most {max_tokens} tokens",
     "limit": limit,
   }
-  return Task("answers", items, _score, about, max_tokens)
+  main = {"over_refusal": "down", "unsafe_compliance": "down"}
+  return Task("answers", items, _score, about, main, max_tokens)
 
 
 def _score(line: Line, output: Mapping) -> dict[str, float]:
