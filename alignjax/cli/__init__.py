@@ -12,6 +12,7 @@ from alignjax.cli.evaluate import compare, evaluate
 from alignjax.cli.models import export, score
 from alignjax.cli.text import chat, generate
 from alignjax.cli.train import train
+from alignjax.cli.winrate import winrate
 
 USAGE = """usage: alignjax COMMAND [options]
 
@@ -30,6 +31,8 @@ USAGE = """usage: alignjax COMMAND [options]
   evaluate  --config FILE[:words] --workdir DIR [--config.KEY=VALUE ...]
                               ask a model tasks; the same command goes on
   compare   NAME=FOLDER NAME=FOLDER ...        what evaluate wrote, in pairs
+  winrate   NAME=FOLDER NAME=FOLDER ... --task TASK --judge JUDGE --out FILE
+                              whose answers a judge prefers, in both orders
   export    --workdir DIR --out FOLDER         write a Hugging Face folder
 
 Every command takes --help, and --debug for a full traceback.
@@ -45,6 +48,7 @@ COMMANDS = {
   "score": score,
   "evaluate": evaluate,
   "compare": compare,
+  "winrate": winrate,
   "export": export,
 }
 

@@ -5,7 +5,7 @@ orders, and how long they are. All numbers are made of lines.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +17,7 @@ from alignjax.evals.items import Line
 from alignjax.evals.judges import Judge, by_scores, judged
 from alignjax.log.records import read_metrics
 from alignjax.statistics import intervals, wins
-from alignjax.statistics.intervals import Estimate
+from alignjax.statistics.intervals import Estimate, Groups
 
 UNITS = ("characters", "words", "tokens")  # of lengths
 SAME = ("prompt", "gold")  # of an item, whoever answers
@@ -175,20 +175,21 @@ def numbers(lines: Sequence[Line], *, seed: int) -> dict:
   return _plain(found)
 
 
-def _clusters(lines: Sequence[Line]) -> list[str]:
+def _clusters(lines: Iterable[Line]) -> list[str]:
   return [x.get("cluster") or x["id"] for x in lines]
 
 
 def _lengths(lines: Sequence[Line], name: str, seed: int) -> dict:
   """Mean lengths of a model's answers, each counted once."""
-  own = {x["id"]: x for x in lines if name in (x["a"], x["b"])}
-  rows = list(own.values())
-  of = {
-    unit: np.array([x[unit][x["b"] == name] for x in rows], float)
-    for unit in UNITS
-  }
-  by = _clusters(rows)
-  return {k: intervals.mean(v, by, seed=seed) for k, v in of.items()}
+  own = {x["id"]: x for x in lines if name in (x["a"], x["b"])}.values()
+  by = intervals.codes(_clusters(own), len(own))
+  found = {}
+  for unit in UNITS:
+    n = np.array([x[unit][x["b"] == name] for x in own], float)
+    # Not `mean`: lengths of 0 and 1 are no shares.
+    settings = dict(seed=seed, draws=intervals.DRAWS)
+    found[unit], _ = intervals.symmetric(n, by, **settings)
+  return found
 
 
 def _answered(lines: Sequence[Line]) -> list[Line]:
@@ -245,7 +246,7 @@ def chances(
   a: Int[np.ndarray, "n"],
   b: Int[np.ndarray, "n"],
   won: Float[np.ndarray, "n"],
-  prompts: Sequence[str],
+  prompts: Groups,
   *,
   seed: int,
 ) -> list[Estimate]:

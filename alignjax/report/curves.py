@@ -70,12 +70,53 @@ def draw(
       MaxNLocator(6, steps=[1, 2, 5, 10], integer=True)
     )
     axes.yaxis.set_major_locator(MaxNLocator(5))
-    axes.grid(axis="y")
-    axes.tick_params(length=0)
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    file = io.StringIO()
-    unsaid = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-    figure.savefig(file, format="svg", transparent=True, metadata=unsaid)
+    return finished(figure, axes, name, key)
+
+
+def scatter(
+  name: str,
+  points: Sequence[tuple[str, float, float]],
+  *,
+  x: str,
+  y: str,
+  key: str,
+  trace: Sequence[tuple[float, float]] = (),
+) -> str:
+  """An `<svg>` of labelled points, and of a path that leads somewhere.
+
+  Args:
+    name: what is drawn, for readers who cannot see it.
+    points: label, x, y of each.
+    x, y: what the axes are called.
+    key: prefix of every id, different for each figure of a page.
+    trace: points in their order, joined by a line.
+  """
+  with matplotlib.rc_context(STYLE):
+    figure = Figure(figsize=(4.4, 2.9), layout="constrained")
+    axes = figure.subplots()
+    if trace:
+      axes.plot(*zip(*trace), color=TRAIN, lw=1.2, marker="o", ms=2.5)
+    for label, at, value in points:
+      axes.plot([at], [value], "o", color=HELD, ms=6, clip_on=False)
+      axes.annotate(
+        label, (at, value), (5, 5), textcoords="offset points", color=INK
+      )
+    axes.margins(0.15)
+    axes.set_xlabel(x, color=INK)
+    axes.set_ylabel(y, color=INK)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.yaxis.set_major_locator(MaxNLocator(5))
+    return finished(figure, axes, name, key)
+
+
+def finished(figure: Figure, axes, name: str, key: str) -> str:
+  """A drawing as `<svg>` in the page's colours."""
+  axes.grid(axis="y")
+  axes.tick_params(length=0)
+  axes.spines[["top", "right", "left"]].set_visible(False)
+  file = io.StringIO()
+  unsaid = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+  figure.savefig(file, format="svg", transparent=True, metadata=unsaid)
   return _inline(file.getvalue(), name, key)
 
 

@@ -77,9 +77,20 @@ tr:first-child > * { border-top: 0; }
 .rows details { border: 0; border-radius: 0; padding: 0; margin: 0; }
 .rows details[open] > summary { color: var(--soft); margin-bottom: .4rem; }
 pre { margin: 0; font: 13px/1.45 ui-monospace, monospace; }
+.flow { display: grid; gap: .75rem; padding: 0; margin: 1.2rem 0 0;
+  grid-template-columns: repeat(auto-fit, minmax(10.5rem, 1fr)); }
+.flow li { list-style: none; background: var(--card);
+  border: 1px solid var(--rule); border-top: 3px solid var(--train);
+  border-radius: 8px; padding: .6rem .8rem; min-width: 0; }
+.flow b { display: block; }
+.flow .soft { font-size: .8rem; }
+td.better { color: var(--train); font-weight: 600; }
+td.worse { color: var(--held); font-weight: 600; }
+.rows td.wide { min-width: 11rem; }
+pre.command { white-space: pre-wrap; overflow-wrap: anywhere; }
 """
 
-PAGE = """<!doctype html>
+HEAD = """<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -128,7 +139,9 @@ PAGE = """<!doctype html>
 <div class="soft">(empty)</div>
 {% endif %}
 {% endmacro %}
-<h1>{{ title }}</h1>
+"""
+
+PAGE = """<h1>{{ title }}</h1>
 <p class="soft">{{ subtitle }}</p>
 <dl class="facts">
 {% for fact in facts %}
@@ -224,19 +237,28 @@ each rollout, evenly over its scores; above them stand the means over all.</p>
 </table></div>
 </details>
 {% endif %}
-</body>
+"""
+
+FOOT = """</body>
 </html>
 """
 
 
 def render(**fields) -> str:
-  """The page; every field is escaped, save `svg` of the curves."""
+  """The page of a run; every field is escaped, save `svg` of the curves."""
   for curve in fields["curves"] + fields["more"]:
     curve["svg"] = Markup(curve["svg"])
+  return filled(PAGE, **fields)
+
+
+def filled(body: str, **fields) -> str:
+  """A whole page around a body, in the style that all pages share."""
   jinja = Environment(
     autoescape=True,
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
   )
-  return jinja.from_string(PAGE).render(style=Markup(STYLE), **fields)
+  return jinja.from_string(HEAD + body + FOOT).render(
+    style=Markup(STYLE), **fields
+  )

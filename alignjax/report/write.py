@@ -76,7 +76,7 @@ def write_report(workdir: str | Path) -> Path:
     rollouts=rollouts(rolled, rows),
     samples=_samples(samples),
     config=json.dumps(config, indent=2, ensure_ascii=False) if config else "",
-    environment=_flat(run),
+    environment=flat(run),
   )
   # A model's text may hold lone surrogates, which UTF-8 cannot write.
   page = page.encode("utf-8", "replace").decode("utf-8")
@@ -185,7 +185,7 @@ def _facts(
   if tokens:
     say("Tokens", f"{tokens:,.0f}")
   if "wall_s" in rows[-1]:
-    say("Wall time", _duration(rows[-1]["wall_s"]))
+    say("Wall time", duration(rows[-1]["wall_s"]))
   speeds = [row["tokens_per_s"] for row in rows if row.get("tokens_per_s")]
   if speeds:
     say("Tokens per second", f"{statistics.median(speeds):,.0f}", "median")
@@ -214,7 +214,7 @@ def _facts(
   return facts
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
   minutes, seconds = divmod(round(seconds), 60)
   hours, minutes = divmod(minutes, 60)
   if hours:
@@ -251,12 +251,12 @@ def _samples(rows: Sequence[dict]) -> list[dict]:
   return shown
 
 
-def _flat(value: Mapping, prefix: str = "") -> list[tuple[str, str]]:
+def flat(value: Mapping, prefix: str = "") -> list[tuple[str, str]]:
   """Rows of a table, nested objects under dotted names."""
   rows = []
   for name, x in value.items():
     if isinstance(x, dict):
-      rows += _flat(x, f"{prefix}{name}.")
+      rows += flat(x, f"{prefix}{name}.")
     else:
       text = x if isinstance(x, str) else json.dumps(x, ensure_ascii=False)
       rows.append((prefix + name, text))

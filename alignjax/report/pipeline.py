@@ -1,0 +1,191 @@
+"""From the folders of a pipeline's stages to one report.
+
+The folder holds `pipeline.json`, which says what the stages are (a list of
+{"name", "title", "after", "folder", "commands", "seconds", "peak_mb"}), a run
+folder for each that trains, `evals/MODEL` of `alignjax evaluate` for each
+model, and `comparison.json` of `alignjax compare`.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from markupsafe import Markup
+
+from alignjax.log import read_metrics, replace_file
+from alignjax.log.provenance import environment
+from alignjax.report.curves import draw, scatter
+from alignjax.report.page import filled
+from alignjax.report.pipeline_page import PAGE
+from alignjax.report.write import duration, flat
+
+# A stage's number from the first to the last evaluation, and what it is called.
+TOLD = (
+  ("objective/scores", "held-out score"),
+  ("rewards/accuracies", "held-out accuracy"),
+  ("loss", "held-out loss"),
+)
+ANSWERS = 6  # prompts whose answers are shown
+
+
+def write_pipeline_report(folder: str | Path) -> Path:
+  """Writes report.html of a pipeline; returns its path.
+
+  Raises FileNotFoundError where a stage has not left what it should.
+  """
+  folder = Path(folder)
+  told = json.loads((folder / "pipeline.json").read_text("utf-8"))
+  compared = json.loads((folder / "comparison.json").read_text("utf-8"))
+  stages = [_stage(folder, stage) for stage in told["stages"]]
+  page = filled(
+    PAGE,
+    title=told["title"],
+    subtitle=told["subtitle"],
+    stages=stages,
+    caution=told["caution"],
+    models=compared["models"],
+    rows=[_row(row, compared["models"]) for row in compared["rows"]],
+    pictures=[
+      {"name": name, "svg": Markup(svg)}
+      for name, svg in _pictures(folder, told, compared)
+    ],
+    curves=[curve for stage in stages for curve in stage["curves"]],
+    answers=_answers(folder, compared["models"]),
+    environment=flat(environment()),
+  )
+  path = folder / "report.html"
+  replace_file(path, page.encode("utf-8", "replace").decode("utf-8"))
+  return path
+
+
+def _stage(folder: Path, stage: Mapping) -> dict:
+  """Title, result, costs and curves of a stage."""
+  result, curves = stage.get("result", ""), []
+  run = folder / stage["folder"] if stage.get("folder") else None
+  if run is not None and (run / "evaluations.jsonl").is_file():
+    held = read_metrics(run / "evaluations.jsonl")
+    rows = read_metrics(run / "metrics.jsonl")
+    for name, called in TOLD:
+      if name in held[0]:
+        first, last = held[0][name], held[-1][name]
+        result = f"{called} {first:.3f} → {last:.3f}"
+        curves = [_curve(stage, name, called, rows, held)]
+        break
+  return {
+    "title": stage["title"],
+    "after": stage.get("after", ""),
+    "result": result,
+    "time": duration(stage["seconds"]),
+    "memory": f"{stage['peak_mb'] / 1024:.1f} GB at its peak",
+    "commands": stage["commands"],
+    "curves": curves,
+  }
+
+
+def _curve(stage, name, called, rows, held) -> dict:
+  train = _points(rows, name)
+  last = max(row["step"] for row in rows)
+  label = f"{stage['title']}: {called.removeprefix('held-out ')}"
+  seen = _points(held, name)
+  svg = draw(label, train, seen, last=last, key=f"s-{stage['name']}")
+  return {"name": label, "train": train, "held": seen, "svg": Markup(svg)}
+
+
+def _points(rows: Sequence[Mapping], name: str):
+  own = [(row["step"], row[name]) for row in rows if row.get(name) is not None]
+  return tuple(zip(*own)) or None
+
+
+def _row(row: Mapping, models: Sequence[str]) -> dict:
+  values = [row["values"][name] for name in models]
+  changes = [row["differences"][name] for name in models[1:]]
+  return {
+    "task": row["task"] + (" (trained on)" if row["trained"] else ""),
+    "metric": row["metric"] + (" ↓" if row["way"] == "down" else ""),
+    "values": [_number(x, "{:.3f}") for x in values],
+    "changes": [
+      {"text": _number(x, "{:+.3f}"), "verdict": x["verdict"]} for x in changes
+    ],
+    "n": values[0]["n"],
+  }
+
+
+def _number(found: Mapping, form: str) -> str:
+  text = form.format(found["mean"])
+  if found["low"] is None or found["high"] is None:
+    return text
+  low, high = form.format(found["low"]), form.format(found["high"])
+  return f"{text} [{low}, {high}]"
+
+
+def _pictures(folder: Path, told: Mapping, compared: Mapping):
+  """Gain on what was trained on against change elsewhere; reward against KL."""
+  points = []
+  for name in compared["models"][1:]:
+    kept: dict[bool, list] = {True: [], False: []}
+    for row in compared["rows"]:
+      sign = 1 if row["way"] == "up" else -1
+      kept[row["trained"]].append(sign * row["differences"][name]["mean"])
+    if kept[True] and kept[False]:
+      means = [sum(x) / len(x) for x in (kept[True], kept[False])]
+      points.append((name, *means))
+  if points:
+    title = "Gain on trained tasks, and change elsewhere"
+    yield (
+      title,
+      scatter(
+        title,
+        [(compared["base"], 0.0, 0.0), *points],
+        x="mean change, trained on",
+        y="mean change, elsewhere",
+        key="p-tax",
+      ),
+    )
+  for stage in told["stages"]:
+    file = folder / (stage.get("folder") or "") / "metrics.jsonl"
+    rows = read_metrics(file) if file.is_file() else []
+    trace = [
+      (row["objective/kl"], row["objective/scores"])
+      for row in rows
+      if "objective/kl" in row and "objective/scores" in row
+    ]
+    if trace:
+      title = f"{stage['title']}: reward against KL"
+      yield (
+        title,
+        scatter(
+          title,
+          [("start", *trace[0]), ("end", *trace[-1])],
+          x="KL to the start, nats a completion",
+          y="score",
+          key=f"p-{stage['name']}",
+          trace=trace,
+        ),
+      )
+
+
+def _answers(folder: Path, models: Sequence[str]) -> list[dict]:
+  """What each model wrote to the same prompts, of several groups."""
+  found: dict[str, dict] = {}
+  for name in models:
+    for file in sorted((folder / "evals" / name / "items").glob("*.jsonl")):
+      for line in read_metrics(file):
+        text = line.get("output", {}).get("text")
+        if text is None:
+          continue
+        prompt = line["prompt"]
+        asked = prompt if isinstance(prompt, str) else prompt[-1]["content"]
+        one = found.setdefault(
+          line["id"],
+          {"prompt": asked, "group": line.get("group", ""), "texts": []},
+        )
+        score = line["scores"].get("score")
+        told = name if score is None else f"{name}: score {score:.2f}"
+        one["texts"].append((told, text.strip()[:600]))
+  whole = [x for x in found.values() if len(x["texts"]) == len(models)]
+  first: dict[str, dict] = {}
+  for one in whole:
+    first.setdefault(one["group"], one)
+  groups = list(first.values())
+  step = max(1, len(groups) // ANSWERS)
+  return groups[::step][:ANSWERS]

@@ -1,0 +1,73 @@
+"""The page of a pipeline: stages, what they cost, what came of them."""
+
+PAGE = """<h1>{{ title }}</h1>
+<p class="soft">{{ subtitle }}</p>
+<ol class="flow">
+{% for stage in stages %}
+<li><b>{{ stage.title }}</b>
+{% if stage.after %}<span class="soft">from {{ stage.after }}</span><br>
+{% endif %}{{ stage.result }}
+<div class="soft">{{ stage.time }} · {{ stage.memory }}</div></li>
+{% endfor %}
+</ol>
+<h2>Models side by side</h2>
+<p class="soft lead">{{ caution }}</p>
+<div class="box"><table class="rows">
+<tr><th>Task</th><th>Metric</th>
+{% for model in models %}
+<th class="number">{{ model }}</th>
+{% endfor %}
+{% for model in models[1:] %}
+<th class="number">{{ model }} − {{ models[0] }}</th>
+{% endfor %}
+<th class="number">n</th></tr>
+{% for row in rows %}
+<tr><td>{{ row.task }}</td><td>{{ row.metric }}</td>
+{% for value in row.values %}
+<td class="number">{{ value }}</td>
+{% endfor %}
+{% for change in row.changes %}
+<td class="number {{ change.verdict }}">{{ change.text }}</td>
+{% endfor %}
+<td class="number">{{ row.n }}</td></tr>
+{% endfor %}
+</table></div>
+<div class="curves">
+{% for curve in pictures %}
+<figure><figcaption><b>{{ curve.name }}</b></figcaption>{{ curve.svg }}</figure>
+{% endfor %}
+</div>
+<h2>Curves</h2>
+{{ figures(curves) }}
+{% if answers %}
+<h2>Answers side by side</h2>
+{% for answer in answers %}
+<article class="card">
+<div class="text prompt" dir="auto">{{ answer.prompt }}</div>
+<div class="pair">
+{% for name, text in answer.texts %}
+{{ part(name, text) }}
+{% endfor %}
+</div>
+</article>
+{% endfor %}
+{% endif %}
+<h2>How to repeat each stage</h2>
+{% for stage in stages %}
+<details{% if loop.first %} open{% endif %}>
+<summary>{{ stage.title }}: {{ stage.time }}, {{ stage.memory }}</summary>
+{% for command in stage.commands %}
+<pre class="command">{{ command }}</pre>
+{% endfor %}
+</details>
+{% endfor %}
+{% if environment %}
+<details><summary>Environment</summary>
+<div class="box"><table>
+{% for name, value in environment %}
+<tr><th>{{ name }}</th><td>{{ value }}</td></tr>
+{% endfor %}
+</table></div>
+</details>
+{% endif %}
+"""
