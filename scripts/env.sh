@@ -52,7 +52,7 @@ prepare() {
     echo "making .venv with $("$python" --version)" >&2
     "$python" -m venv --clear .venv
   fi
-  echo "installing alignjax${extra:+[$extra]} into .venv (1.5 GB, some minutes" \
+  echo "installing alignjax${extra:+[$extra]} into .venv (1.8 GB, some minutes" \
     "the first time)" >&2
   rm -f "$done"
   # -qq: errors alone.

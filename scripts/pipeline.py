@@ -27,6 +27,7 @@ CAUTION = (
   "wide; a difference is coloured only where it stands after Holm's correction."
 )
 MODELS = ("base", "sft", "dpo", "ppo")
+PARAGRAPH, PARAGRAPHS = 200, 24  # characters of one, at least; how many
 
 
 class Stage(NamedTuple):
@@ -132,14 +133,15 @@ def stages(folder: Path, model: str, tiny: bool) -> list[Stage]:
     ),
   ]
   asked = []
-  given = ",".join(("suite", "preferences", *word))
+  given = ",".join(("suite", "preferences", "perplexity", *word))
+  texts = {"tasks.perplexity.path": prose(folder)}
   for name in MODELS:
     begin = base if name == "base" else start(name)
     asked.append(
       [
         *("evaluate", "--config", f"configs/evaluate.py:{given}"),
         *("--workdir", str(folder / "evals" / name)),
-        *options(begin | how["evals"]),
+        *options(begin | texts | how["evals"]),
       ]
     )
   judged = [f"{name}={folder / 'evals' / name}" for name in MODELS]
@@ -150,6 +152,23 @@ def stages(folder: Path, model: str, tiny: bool) -> list[Stage]:
     ]
   )
   return [*found, Stage("evals", "Evaluation", "all of them", asked)]
+
+
+def prose(folder: Path) -> Path:
+  """Text that nothing was trained on: paragraphs of the project's own pages."""
+  root = Path(__file__).resolve().parent.parent
+  pages = [root / "README.md", *sorted((root / "docs").glob("*.md"))]
+  found = [
+    " ".join(part.split())
+    for page in pages
+    for part in page.read_text("utf-8").split("\n\n")
+    if part[:1].isalpha() and len(part) > PARAGRAPH
+  ]
+  lines = [json.dumps({"text": text}) + "\n" for text in found[:PARAGRAPHS]]
+  file = folder / "prose.jsonl"
+  if not file.exists():  # what is evaluated must not change between stages
+    replace_file(file, "".join(lines))
+  return file
 
 
 def run(command: list[str]) -> float:

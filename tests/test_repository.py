@@ -77,6 +77,7 @@ def test_setup_names_package_command_and_extras():
     "cuda12",
     "cuda13",
     "wandb",
+    "evals",
     "test",
   }
   assert "jax" in s["install_requires"]  # bare: the accelerator is an extra
@@ -87,7 +88,8 @@ def test_every_import_is_a_requirement():
   named = {"absl": "absl-py", "orbax": "orbax-checkpoint"}
   s = _setup()
   required = {_name(r) for r in s["install_requires"]}
-  required |= {_name(r) for r in s["extras_require"]["wandb"]}
+  for extra in ("wandb", "evals"):
+    required |= {_name(r) for r in s["extras_require"][extra]}
   for file in SOURCES:
     for module in _imports(file) - sys.stdlib_module_names - {"alignjax", ""}:
       name = canonicalize_name(named.get(module, module))
@@ -97,7 +99,8 @@ def test_every_import_is_a_requirement():
 @pytest.mark.parametrize("python", PYTHONS)
 def test_constraints_pin_what_setup_needs(python):
   s, pins = _setup(), _pins(python)
-  for r in (*s["install_requires"], *s["extras_require"]["test"], "jaxlib"):
+  extras = [r for k in ("test", "evals") for r in s["extras_require"][k]]
+  for r in (*s["install_requires"], *extras, "jaxlib"):
     assert _name(r) in pins, f"{r} is not in constraints.txt for {python}"
     assert Requirement(r).specifier.contains(pins[_name(r)])
   assert pins["jax"] == pins["jaxlib"]

@@ -9,6 +9,7 @@ import traceback
 
 from alignjax.cli.data import data
 from alignjax.cli.evaluate import compare, evaluate
+from alignjax.cli.harness import harness
 from alignjax.cli.models import export, score
 from alignjax.cli.text import chat, generate
 from alignjax.cli.train import train
@@ -30,6 +31,8 @@ USAGE = """usage: alignjax COMMAND [options]
                               a reward model's scores of completions
   evaluate  --config FILE[:words] --workdir DIR [--config.KEY=VALUE ...]
                               ask a model tasks; the same command goes on
+  harness   --config FILE --tasks TASKS --out FILE
+                              tasks of lm-evaluation-harness
   compare   NAME=FOLDER NAME=FOLDER ...        what evaluate wrote, in pairs
   winrate   NAME=FOLDER NAME=FOLDER ... --task TASK --judge JUDGE --out FILE
                               whose answers a judge prefers, in both orders
@@ -47,6 +50,7 @@ COMMANDS = {
   "chat": chat,
   "score": score,
   "evaluate": evaluate,
+  "harness": harness,
   "compare": compare,
   "winrate": winrate,
   "export": export,

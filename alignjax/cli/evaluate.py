@@ -30,7 +30,7 @@ def evaluate(argv: list[str]) -> None:
     Path(given["workdir"]),
     about=about,
     seed=config.seed,
-    show=_bars(),
+    show=bars(),
   )
   if jax.process_index() == 0:
     Console(highlight=False).print(table(found))
@@ -72,18 +72,18 @@ def compare(argv: list[str]) -> None:
   )
 
 
-def _bars():
+def bars():
   """(task, batches done, all of them), on standard error."""
   from alignjax.log.progress import Progress
 
-  bars: dict[str, Progress] = {}
+  shown: dict[str, Progress] = {}
 
   def show(name: str, done: int, total: int) -> None:
-    if name not in bars:
-      bars[name] = Progress(sys.stderr, total, 0)
-      bars[name].message(f"{name}: {total} batches")
-    bars[name].show(done, {})
+    if name not in shown:
+      shown[name] = Progress(sys.stderr, total, 0)
+      shown[name].message(f"{name}: {total} batches")
+    shown[name].show(done, {})
     if done == total:
-      bars[name].close()
+      shown[name].close()
 
   return show

@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 
 from alignjax.evals.items import Line
 from alignjax.evals.judges import Judge, by_scores, judged
+from alignjax.evals.summary import plain
 from alignjax.log.records import read_metrics
 from alignjax.statistics import intervals, wins
 from alignjax.statistics.intervals import Estimate, Groups
@@ -172,7 +173,7 @@ def numbers(lines: Sequence[Line], *, seed: int) -> dict:
   }
   if len(names) > 2:
     found |= _strengths(lines, names, seed)
-  return _plain(found)
+  return plain(found)
 
 
 def _clusters(lines: Iterable[Line]) -> list[str]:
@@ -278,16 +279,3 @@ def chances(
     bounds = max(0.0, low), min(1.0, high)
     estimates.append(Estimate(float(p), error, *bounds, len(a)))
   return estimates
-
-
-def _plain(value):
-  """Estimates as objects of JSON; what is not finite as None."""
-  if isinstance(value, Estimate):
-    return {k: _plain(x) for k, x in value._asdict().items()}
-  if isinstance(value, Mapping):
-    return {k: _plain(x) for k, x in value.items()}
-  if isinstance(value, list):
-    return [_plain(x) for x in value]
-  if isinstance(value, float) and not math.isfinite(value):
-    return None
-  return value

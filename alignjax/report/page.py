@@ -84,9 +84,14 @@ pre { margin: 0; font: 13px/1.45 ui-monospace, monospace; }
   border-radius: 8px; padding: .6rem .8rem; min-width: 0; }
 .flow b { display: block; }
 .flow .soft { font-size: .8rem; }
-td.better { color: var(--train); font-weight: 600; }
-td.worse { color: var(--held); font-weight: 600; }
-.rows td.wide { min-width: 11rem; }
+.better { color: var(--train); font-weight: 600; }
+.worse { color: var(--held); font-weight: 600; }
+.number .soft { font-size: .8rem; }
+.rows td { min-width: 6rem; }
+.pictures { grid-template-columns: repeat(auto-fill, minmax(min(100%, 25rem),
+  1fr)); margin-bottom: .75rem; }
+.several { grid-template-columns: repeat(auto-fit, minmax(min(100%, 12rem),
+  1fr)); }
 pre.command { white-space: pre-wrap; overflow-wrap: anywhere; }
 """
 

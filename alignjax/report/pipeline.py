@@ -97,25 +97,35 @@ def _points(rows: Sequence[Mapping], name: str):
 
 
 def _row(row: Mapping, models: Sequence[str]) -> dict:
-  values = [row["values"][name] for name in models]
-  changes = [row["differences"][name] for name in models[1:]]
   return {
-    "task": row["task"] + (" (trained on)" if row["trained"] else ""),
+    "task": row["task"],
+    "note": "trained on" if row["trained"] else "",
     "metric": row["metric"] + (" ↓" if row["way"] == "down" else ""),
-    "values": [_number(x, "{:.3f}") for x in values],
-    "changes": [
-      {"text": _number(x, "{:+.3f}"), "verdict": x["verdict"]} for x in changes
-    ],
-    "n": values[0]["n"],
+    "cells": [_cell(row, name) for name in models],
+    "n": row["values"][models[0]]["n"],
   }
 
 
-def _number(found: Mapping, form: str) -> str:
-  text = form.format(found["mean"])
+def _cell(row: Mapping, name: str) -> dict:
+  value, change = row["values"][name], row["differences"].get(name)
+  found = {
+    "value": f"{value['mean']:.3f}",
+    "between": _between(value, "{:.3f}"),
+    "change": "",
+  }
+  if change is None:
+    return found
+  return found | {
+    "change": f"{change['mean']:+.3f}",
+    "around": _between(change, "{:+.3f}"),
+    "verdict": change["verdict"],
+  }
+
+
+def _between(found: Mapping, form: str) -> str:
   if found["low"] is None or found["high"] is None:
-    return text
-  low, high = form.format(found["low"]), form.format(found["high"])
-  return f"{text} [{low}, {high}]"
+    return ""
+  return f"[{form.format(found['low'])}, {form.format(found['high'])}]"
 
 
 def _pictures(folder: Path, told: Mapping, compared: Mapping):

@@ -17,34 +17,36 @@ PAGE = """<h1>{{ title }}</h1>
 {% for model in models %}
 <th class="number">{{ model }}</th>
 {% endfor %}
-{% for model in models[1:] %}
-<th class="number">{{ model }} − {{ models[0] }}</th>
-{% endfor %}
 <th class="number">n</th></tr>
 {% for row in rows %}
-<tr><td>{{ row.task }}</td><td>{{ row.metric }}</td>
-{% for value in row.values %}
-<td class="number">{{ value }}</td>
-{% endfor %}
-{% for change in row.changes %}
-<td class="number {{ change.verdict }}">{{ change.text }}</td>
+<tr><td>{{ row.task }}<div class="soft">{{ row.note }}</div></td>
+<td>{{ row.metric }}</td>
+{% for cell in row.cells %}
+<td class="number">{{ cell.value }}<div class="soft">{{ cell.between }}</div>
+{% if cell.change %}
+<div class="{{ cell.verdict }}">{{ cell.change }}</div>
+<div class="soft">{{ cell.around }}</div>
+{% endif %}
+</td>
 {% endfor %}
 <td class="number">{{ row.n }}</td></tr>
 {% endfor %}
 </table></div>
-<div class="curves">
+<p class="soft">Below each value its 95 % interval, then the difference from
+{{ models[0] }} on the same items, with its own.</p>
+<h2>Curves</h2>
+<div class="curves pictures">
 {% for curve in pictures %}
 <figure><figcaption><b>{{ curve.name }}</b></figcaption>{{ curve.svg }}</figure>
 {% endfor %}
 </div>
-<h2>Curves</h2>
 {{ figures(curves) }}
 {% if answers %}
 <h2>Answers side by side</h2>
 {% for answer in answers %}
 <article class="card">
 <div class="text prompt" dir="auto">{{ answer.prompt }}</div>
-<div class="pair">
+<div class="pair several">
 {% for name, text in answer.texts %}
 {{ part(name, text) }}
 {% endfor %}
