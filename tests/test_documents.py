@@ -2,10 +2,7 @@
 
 import ast
 import importlib
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -16,7 +13,7 @@ from test_layers import FLOORS
 from alignjax import build, cli
 from alignjax.data import suite
 from alignjax.types import Batch
-from configs import ppo, quickstart
+from configs import evaluate, ppo, quickstart
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -55,11 +52,12 @@ def blocks(keys, prefix=""):
 
 
 def test_commands_and_keys_in_the_readme_exist():
-  commands = set(re.findall(r"alignjax ([a-z]+) (?:\w+ )?--", README))
+  commands = set(re.findall(r"alignjax ([a-z]+) (?:\w+ )?(?:--|\w+=)", README))
   assert commands == set(cli.COMMANDS)
   # Blocks are keys too.
   keys = ppo.get_config("scored,ptx").to_dict()
-  flat = {*blocks(keys), "loss.main.kind"}
+  asked = evaluate.get_config("suite,mmlu").to_dict()
+  flat = {*blocks(keys), *blocks(asked), "loss.main.kind"}
   for key in re.findall(r"--config\.([\w.]+)=", README):
     assert key in flat, f"the README sets {key}"
   rooms = "|".join(k for k, v in keys.items() if isinstance(v, dict))
@@ -106,25 +104,3 @@ def test_quickstart_asks_what_it_does_not_train_on():
   assert quickstart.get_config("tiny").model.preset == "tiny"
   with pytest.raises(ValueError, match="'huge'.*tiny"):
     quickstart.get_config("huge")
-
-
-def test_a_run_is_shown(tmp_path):
-  (tmp_path / "evaluations.jsonl").write_text(
-    '{"step": 0, "loss": 3.0}\n{"step": 80, "loss": 1.25}\n'
-  )
-  (tmp_path / "samples.jsonl").write_text(
-    '{"step": 0, "prompt": "a\\nb", "completion": "early"}\n'
-    '{"step": 80, "prompt": "a\\nb", "completion": "late"}\n'
-    '{"step": 81, "name": "rollouts", "prompt": "c", "completion": "no"}\n'
-  )
-  shown = subprocess.run(
-    [sys.executable, ROOT / "scripts" / "show_run.py", tmp_path],
-    capture_output=True,
-    encoding="utf-8",
-    env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"},
-  )
-  assert shown.returncode == 0, shown.stderr
-  assert "3.000 → 1.250" in shown.stdout and "step 0 → 80" in shown.stdout
-  assert "> c" not in shown.stdout
-  assert shown.stdout.index("early") < shown.stdout.index("late")
-  assert str(tmp_path / "report.html") in shown.stdout

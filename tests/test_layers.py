@@ -35,9 +35,10 @@ FLOORS = {
   "build": 8,
   "train": 9,
   "inspection": 9,
-  "options": 10,
-  "cli": 11,
-  "": 11,  # alignjax/__init__.py, the public face
+  "studies": 10,
+  "options": 11,
+  "cli": 12,
+  "": 12,  # alignjax/__init__.py, the public face
 }
 
 
