@@ -1,5 +1,6 @@
 import math
 
+import evaluation_sets as sets
 import numpy as np
 import pytest
 
@@ -15,7 +16,6 @@ from alignjax.evals.tasks import (
   truthfulqa,
   xstest,
 )
-from tests import evaluation_sets as sets
 
 MMLU = dict(
   split="test",

@@ -2,13 +2,13 @@
 
 import json
 
+import evaluation_sets as sets
 import pytest
 
 from alignjax.build import evaluations
 from alignjax.cli import main
 from alignjax.evals import answering, summary
 from alignjax.log.records import read_metrics
-from tests import evaluation_sets as sets
 
 
 def arguments(workdir, data, *more):

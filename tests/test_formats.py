@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from alignjax.data.bad import BadRow
 from alignjax.data.formats import FORMATS, example, examples, recognise
 
 Q, A = (
@@ -170,3 +171,19 @@ def test_judged_answers_are_not_imitated():
   assert error.value.kind == "judged answer"
   found = example(row | {"label": "rude"}, "f:1")  # of another meaning
   assert found.fields["label"] == "rude"
+
+
+def test_a_prompt_alone_is_a_question_where_questions_are_asked():
+  rows = [
+    ({"prompt": "7 - 3?", "solution": "4"}, "a:1"),
+    ({"prompt": [{"role": "user", "content": "And 1?"}]}, "a:2"),
+    ({"prompt": "Hi", "completion": "Hello"}, "a:3"),
+  ]
+  one, two, three = examples(rows, questions=True)
+  assert one.messages == ({"role": "user", "content": "7 - 3?"},)
+  assert one.fields == {"solution": "4"} and two.origin == "a:2"
+  assert [m["role"] for m in three.messages] == ["user", "assistant"]
+  with pytest.raises(BadRow, match="cannot tell what this row is"):
+    list(examples(rows[:1]))
+  with pytest.raises(BadRow, match="stands where"):
+    list(examples([({"prompt": [Q, A]}, "a:1")], questions=True))

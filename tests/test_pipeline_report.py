@@ -2,10 +2,10 @@
 
 import json
 
+import browser as chromium
 import pytest
 
 from alignjax.report import write_pipeline_report
-from tests import browser as chromium
 
 HOSTILE = "<script>alert(1)</script><img src=http://example.com/x>"
 MODELS = ("base", "sft", "ppo")

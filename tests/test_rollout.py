@@ -10,6 +10,8 @@ import pytest
 from tiny_rollouts import small
 
 from alignjax import build
+from alignjax.build.questions import questions
+from alignjax.data.templates import load_template
 from alignjax.experience import adaptive
 from alignjax.rollout import Plan, order
 from alignjax.train import Run, Stopped, train
@@ -226,3 +228,20 @@ def test_completions_wait_for_slots(rolled, tmp_path):
       {k: v for k, v in row.items() if k != "kl"} for row in told.table
     ]
     assert drop(one) == drop(other)
+
+
+def test_rows_may_have_a_prompt_alone(tmp_path):
+  file = tmp_path / "prompts.jsonl"
+  rows = [{"prompt": f"Say {k} in a word.", "solution": k} for k in range(8)]
+  file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+  config = small(grpo)
+  config.data.train.path = config.data.eval.path = str(file)
+  place = build.placement(config)
+  lm, tokenizer = build.outline(config, place)
+  template = load_template(None, tokenizer)
+  found, line = questions(
+    config, config.data.train, "data.train", tokenizer, template, lm.config
+  )
+  assert "8 prompts" in line
+  assert found[0].row == {"solution": 0}
+  assert found[0].messages == ({"role": "user", "content": "Say 0 in a word."},)

@@ -27,23 +27,26 @@ def questions(
 ) -> tuple[list[Question], str]:
   """The prompts of a source, and a line on what was read.
 
-  The last answer of a row is left out, and kept as the row's "completion". A
-  prompt of more than `data.max_length` tokens is dropped and counted.
+  The last answer of a row is left out, and kept as the row's "completion"; a
+  row may have a prompt alone. A prompt of more than `data.max_length` tokens is
+  dropped and counted.
 
   Raises ValueError for bad rows as the config says, and where none is left.
   """
   d = config.data
-  reading = Reading(config, tokenizer, template, None, None)
+  rules = Reading(config, tokenizer, template, None, None).rules
+  if rules.rows == "examples":
+    rules = rules._replace(rows="questions")
   bad = BadRows(d.on_bad_row, d.bad_rows_limit)
   found, dropped = [], 0
   for part, one in parts(spec, name, held=True).items():
     del part
-    for item in items(one, reading.rules, bad):
+    for item in items(one, rules, bad):
       turns = answered(item)
       if turns is None:
         raise ValueError(
           f"{item.origin}: a plain text asks nothing.\nRollouts need prompts: "
-          "rows of messages, or prompt and completion."
+          "rows of messages, or with a prompt."
         )
       messages, gold = turns
       ids = np.array(chat.prompt_ids(messages, tokenizer, template), np.int32)
@@ -56,7 +59,7 @@ def questions(
           f"of {model.vocab}.\nThe tokenizer is not this model's."
         )
       fields = item.fields if isinstance(item, Example) else {}
-      row = {**fields, "completion": gold}
+      row = fields if gold is None else {**fields, "completion": gold}
       found.append(Question(ids, tuple(messages), row, item.origin))
   bad.check(len(found) + dropped)
   line = f"{spec.path or name}: {len(found)} prompts"

@@ -232,10 +232,17 @@ def prompts(
 
 
 def answered(item: Item) -> tuple | None:
-  """(turns, answer): the last one, or the first one of a pair; None: a text."""
+  """(turns, answer): the last one, or the first one of a pair; None: a text.
+
+  The answer is None where the user has the last word.
+  """
   if isinstance(item, Example):
-    last = item.messages[-1:]
-    return (item.messages[:-1], last[0]["content"]) if last else None
+    *turns, last = item.messages or (None,)
+    if last is None:
+      return None
+    if last["role"] == "user":
+      return item.messages, None
+    return tuple(turns), last["content"]
   judged = isinstance(item, Judged)
   side = item.completion if judged else item.sides[0]
   return item.prompt, side[0]["content"]

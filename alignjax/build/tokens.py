@@ -138,7 +138,7 @@ def items(
   """What the rows of a source say, from its files; of the kind `rules.rows`."""
   limit = spec.limit or None
   if spec.path == "suite" and not spec.reader:
-    as_is = rules.rows == "examples"
+    as_is = rules.rows in ("examples", "questions")
     raw = (
       (row if as_is else suite.preference(row), f"suite[{row['id']}]")
       for row in suite.rows(spec.split, n=limit)
@@ -152,8 +152,9 @@ def items(
       reader=spec.reader or None,
     )
   form = spec.format or None
-  if rules.rows == "examples":
-    return formats.examples(raw, form, on_bad=on_bad)
+  if rules.rows in ("examples", "questions"):
+    asked = rules.rows == "questions"
+    return formats.examples(raw, form, on_bad=on_bad, questions=asked)
   found = preferences.preferences(
     raw, format=form, pairs=rules.ranked, on_bad=on_bad
   )

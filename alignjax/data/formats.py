@@ -79,13 +79,25 @@ def example(row: dict, origin: str, format: str | None = None) -> Example:
   return Example(tuple(messages), text, origin, fields)
 
 
+def question(row: dict, origin: str) -> Example:
+  """A row that has a prompt and no answer: turns that end with the user's."""
+  messages = turns.side(row, "prompt", "user", origin)
+  # An answer makes it a conversation like others, whose rules it must keep.
+  turns.check([*messages, turns.message("assistant", "-")], origin)
+  fields = {k: v for k, v in row.items() if k != "prompt"}
+  return Example(tuple(messages), "", origin, fields)
+
+
 def examples(
   rows: Iterable[tuple[dict, str]],
   format: str | None = None,
   counts: dict[str, int] | None = None,
   on_bad: Callable[[BadRow], None] = stop,
+  questions: bool = False,
 ) -> Iterator[Example]:
   """`example` of each (row, origin); an `id` may stand once.
+
+  questions: rows may have a prompt alone (`question`).
 
   counts: where given, the number of rows of each format is added into it while
     the rows go by, for a report.
@@ -94,8 +106,11 @@ def examples(
   seen: dict[str | int, str] = {}
   for row, origin in rows:
     try:
-      name = recognise(row, origin) if format is None else format
-      made = example(row, origin, name)
+      if questions and format is None and _asks(row):
+        name, made = "prompt", question(row, origin)
+      else:
+        name = recognise(row, origin) if format is None else format
+        made = example(row, origin, name)
       turns.once(row.get("id"), origin, seen)
     except BadRow as e:
       raw = json.dumps(row, ensure_ascii=False, default=str)
@@ -104,3 +119,9 @@ def examples(
     if counts is not None:
       counts[name] = counts.get(name, 0) + 1
     yield made
+
+
+def _asks(row: dict) -> bool:
+  """Whether a row has a prompt, and no key of another format."""
+  others = {key for keys in FORMATS.values() for key in keys} - {"prompt"}
+  return "prompt" in row and not others & set(row)
