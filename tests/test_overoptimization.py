@@ -31,6 +31,10 @@ def test_the_fit_finds_what_was_planted(method):
   fine = np.linspace(0.01, 8, 4000)
   top = fine[overoptimization.curve(fine, planted, method).argmax()]
   assert found["peak"] == pytest.approx(top, abs=0.01)
+  measured = gold + np.random.default_rng(1).normal(0, 0.01, len(d))
+  near = overoptimization.fit(d, measured, method)
+  for name, value in planted.items():
+    assert near[name] == pytest.approx(value, rel=0.05)
   noise = np.random.default_rng(0).normal(0, 0.3, len(d))
   assert 0.3 < overoptimization.fit(d, gold + noise, method)["r2"] < 0.95
   assert overoptimization.fit(d, d + d**2, method)["peak"] is None
