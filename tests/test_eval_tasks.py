@@ -16,6 +16,8 @@ from alignjax.evals.tasks import (
   truthfulqa,
   xstest,
 )
+from alignjax.statistics import intervals
+from alignjax.statistics.intervals import Estimate
 
 MMLU = dict(
   split="test",
@@ -256,3 +258,29 @@ def test_perplexity_by_hand(tmp_path):
   assert found["bits_per_byte"] == pytest.approx(9 / 17 / math.log(2))
   with pytest.raises(ValueError, match="no text under 'body'"):
     perplexity.task(str(file), split="train", key="body", limit=0)
+
+
+def test_a_macro_average_by_hand():
+  parts = [
+    Estimate(1.0, 0.0, 0.7, 1.0, 10),
+    Estimate(0.5, 0.1, 0.3, 0.9, 20),
+  ]
+  found = summary.macro(parts)
+  assert found.mean == 0.75 and found.n == 30
+  assert found.error == pytest.approx(0.05)
+  assert found.low == pytest.approx(0.75 - math.hypot(0.3, 0.2) / 2)
+  assert found.high == pytest.approx(0.75 + 0.4 / 2)
+
+
+def test_a_macro_average_covers():
+  """Groups of 0 and 1 of several sizes: 95 % of intervals hold the truth."""
+  draw, p, sizes = np.random.default_rng(0), [0.1, 0.5, 0.9], [12, 30, 20]
+  hits = 0
+  for _ in range(400):
+    parts = [
+      intervals.mean((draw.random(n) < q).astype(float), seed=0)
+      for q, n in zip(p, sizes)
+    ]
+    found = summary.macro(parts)
+    hits += found.low <= np.mean(p) <= found.high
+  assert 0.93 <= hits / 400 <= 0.985

@@ -7,7 +7,7 @@ import numpy as np
 
 from alignjax.evals.items import Line
 from alignjax.statistics import intervals
-from alignjax.statistics.intervals import Estimate, Z
+from alignjax.statistics.intervals import Estimate
 
 Totals = Callable[[Sequence[Line], int], dict[str, Estimate]]
 
@@ -45,11 +45,20 @@ def numbers(
 
 
 def macro(parts: Sequence[Estimate]) -> Estimate:
-  """The mean of independent estimates, each counting the same."""
+  """The mean of independent estimates, each counting the same.
+
+  The distances of their limits are squared and added (Zou and Donner 2008), so
+  that a group whose few items are all right does not count as certain.
+  """
   mean = float(np.mean([x.mean for x in parts]))
-  error = math.sqrt(sum(x.error**2 for x in parts)) / len(parts)
+  error, below, above = (
+    math.sqrt(sum(x**2 for x in distances)) / len(parts)
+    for distances in zip(
+      *((x.error, x.mean - x.low, x.high - x.mean) for x in parts)
+    )
+  )
   n = sum(x.n for x in parts)
-  return Estimate(mean, error, mean - Z * error, mean + Z * error, n)
+  return Estimate(mean, error, mean - below, mean + above, n)
 
 
 def _means(lines: Sequence[Line], seed: int) -> dict[str, Estimate]:
