@@ -6,10 +6,15 @@ import sys
 from pathlib import Path
 
 from alignjax.cli.arguments import quiet
+from alignjax.cli.studies import leave_one_out, shift
 
 
 def evaluate(argv: list[str]) -> None:
-  """`alignjax evaluate`."""
+  """`alignjax evaluate`, and the studies `leave-one-out` and `shift`."""
+  if argv[:1] == ["leave-one-out"]:
+    return leave_one_out(argv[1:])
+  if argv[:1] == ["shift"]:
+    return shift(argv[1:])
   quiet()
   import jax
   from rich.console import Console

@@ -1,0 +1,1 @@
+"""What trains and evaluates in turn, to tell how far learning carries."""
