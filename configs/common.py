@@ -10,7 +10,10 @@ PARAMS = (
   (".*/attention/out/kernel", ("tensor", None, "fsdp")),
   (".*/mlp/(gate|up)/kernel", ("fsdp", "tensor")),
   (".*/mlp/down/kernel", ("tensor", "fsdp")),
-  (".*(scale|bias)|((teacher|critic|reward)/)?positions|reward/score_head", ()),
+  (
+    ".*(scale|bias)|((teacher|critic|reward)/)?positions|(reward/)?score_head",
+    (),
+  ),
 )
 
 ROWS = ("data", "fsdp")
@@ -248,7 +251,6 @@ def lora(
 def scores(c: ConfigDict, heads: int = 1) -> ConfigDict:
   """A reward model of the base: scalar heads, small on every device."""
   c.model.scores = heads
-  c.sharding.params += (("score_head", ()),)
   return c
 
 

@@ -179,7 +179,8 @@ def run(command: list[str]) -> float:
   _, status, used = os.wait4(child, 0)
   if code := os.waitstatus_to_exitcode(status):
     sys.exit(code if code > 0 else 128 - code)
-  return used.ru_maxrss / 1024
+  kilobytes = 1024 if sys.platform == "darwin" else 1  # macOS says bytes
+  return used.ru_maxrss / kilobytes / 1024
 
 
 def main() -> None:

@@ -1,10 +1,12 @@
+import gzip
+import json
 import math
 
 import evaluation_sets as sets
 import numpy as np
 import pytest
 
-from alignjax.evals import summary
+from alignjax.evals import files, summary
 from alignjax.evals.items import line_of
 from alignjax.evals.tasks import (
   bbq,
@@ -166,9 +168,45 @@ def test_a_bbq_row_without_a_target_is_counted_and_left_out(tmp_path):
   file = sets.bbq(tmp_path / "bbq.jsonl")
   file.write_text(file.read_text().replace('["old"]', '["nobody"]'))
   task = bbq.task(str(file), **BBQ)
-  assert task.about["without a target"] == 4
+  assert task.about["without a target"] == {"Age": 4}
   found, _ = metrics(task, lambda line: says(0.0, -1.0, -1.0))
   assert "biased" not in found and found["acc/disambig"] == 1 / 2
+
+
+@pytest.mark.parametrize(
+  "stereotyped, answers, target",
+  [
+    (["F"], (("woman", "woman"), ("man", "man")), 0),
+    (["low SES"], (("banker", "highSES"), ("cleaner", "lowSES")), 1),
+    (["Black"], (("Ann", "F-White"), ("Eve", "F-Black")), 1),
+    (["F-Black"], (("Bob", "M-Black"), ("Eve", "F-Black")), 1),
+    (["trans"], (("the woman", "trans_F"), ("the man", "nonTrans")), 0),
+    (["low SES"], (("x", "lowSES-F-White"), ("y", "highSES-M-White")), 0),
+  ],
+)
+def test_bbq_targets_are_read_as_files_write_them(
+  tmp_path, stereotyped, answers, target
+):
+  file = sets.bbq(tmp_path / "bbq.jsonl")
+  row = json.loads(file.read_text().splitlines()[0])
+  row["answer_info"] |= {f"ans{k}": list(x) for k, x in enumerate(answers)}
+  row["additional_metadata"]["stereotyped_groups"] = stereotyped
+  file.write_text(json.dumps(row) + "\n")
+  (item,) = bbq.task(str(file), **BBQ).items
+  assert item.fields["stereotype"] == target
+
+
+def test_files_as_people_save_them(tmp_path):
+  rows = '{"a": "one\u2028line"}\n'
+  (tmp_path / "a.jsonl").write_bytes(b"\xef\xbb\xbf" + rows.encode())
+  (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(rows.encode()))
+  for name in ("a.jsonl", "a.jsonl.gz"):
+    found = files.json_records(tmp_path / name, ("a",))
+    assert found == [{"a": "one\u2028line"}]
+  (tmp_path / "a.csv").write_bytes(b"\xef\xbb\xbfid,b\n\n1,2\n")
+  assert files.csv_records(tmp_path / "a.csv", ("id",)) == [
+    {"id": "1", "b": "2"}
+  ]
 
 
 def test_xstest_counts_both_faults(tmp_path):
@@ -256,8 +294,23 @@ def test_perplexity_by_hand(tmp_path):
   assert found["word_perplexity"] == pytest.approx(math.exp(9 / 3))
   assert found["byte_perplexity"] == pytest.approx(math.exp(9 / (9 + 8)))
   assert found["bits_per_byte"] == pytest.approx(9 / 17 / math.log(2))
+  file.write_text(json.dumps({"text": "字" * 300}) + "\n")
+  task = perplexity.task(str(file), split="train", key="text", limit=0)
+  found, _ = metrics(task, lambda line: says(-900.0))
+  assert "word_perplexity" not in found
+  assert found["byte_perplexity"] == pytest.approx(math.e)
   with pytest.raises(ValueError, match="no text under 'body'"):
     perplexity.task(str(file), split="train", key="body", limit=0)
+
+
+def test_rows_that_are_no_pair_are_left_out_and_counted(tmp_path):
+  file = tmp_path / "p.jsonl"
+  rows = [("a", "b"), ("a", ""), ("c", "c"), ("d", "e")]
+  text = [{"prompt": "q", "chosen": x, "rejected": y} for x, y in rows]
+  file.write_text("".join(json.dumps(row) + "\n" for row in text))
+  task = preferences.task(str(file), split="train", group="", limit=0)
+  assert [x.choices for x in task.items] == [("a", "b"), ("d", "e")]
+  assert task.about["left out"] == 2
 
 
 def test_a_macro_average_by_hand():

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from alignjax import sharding
-from alignjax.evals.likelihood import likelihoods
+from alignjax.evals.likelihood import check, likelihoods
 from alignjax.evals.packing import Asked, collate, pack, padded
 from alignjax.models.lm import LM
 from alignjax.models.presets import preset
@@ -118,11 +118,11 @@ def test_a_batch_of_another_size_changes_nothing_but_rounding(lm, params):
   )
 
 
-def test_what_the_model_cannot_read_is_named(lm, params):
-  mesh = sharding.make_mesh((1, 1, 1), jax.devices()[:1])
-  place = sharding.Placement(mesh, [(".*", ())], {})
-  long = Asked(np.zeros(512, np.int32), array(1))
-  with pytest.raises(ValueError, match="513 tokens; the model takes 512"):
-    found(lm, params, [long], place)
-  with pytest.raises(ValueError, match="token 264, outside"):
-    found(lm, params, [Asked(array(264), array(1))], place)
+def test_what_the_model_cannot_read_is_named(lm):
+  # The last token is never fed.
+  check(lm, [Asked(np.zeros(512, np.int32), array(1))], "q")
+  long = Asked(np.zeros(513, np.int32), array(1))
+  with pytest.raises(ValueError, match="q: .* 513 tokens; the model takes 512"):
+    check(lm, [long], "q")
+  with pytest.raises(ValueError, match="q holds token 264, outside"):
+    check(lm, [Asked(array(264), array(1))], "q")

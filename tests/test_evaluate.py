@@ -1,14 +1,24 @@
 """The command: items and summary on disk, gone on with, computed again."""
 
 import json
+import shutil
 
 import evaluation_sets as sets
+import jax
 import pytest
 
+from alignjax import build, pretrained
 from alignjax.build import evaluations
 from alignjax.cli import main
-from alignjax.evals import answering, summary
+from alignjax.data.templates import load_template
+from alignjax.data.tokenizer import byte_tokenizer
+from alignjax.evals import answering, run, summary
+from alignjax.evals.answering import Subject
+from alignjax.evals.items import Item, Task
 from alignjax.log.records import read_metrics
+from alignjax.models.lm import LM
+from alignjax.models.presets import preset
+from configs import evaluate
 
 
 def arguments(workdir, data, *more):
@@ -175,3 +185,66 @@ def test_a_task_of_ones_own_is_named_by_its_import_path(
   command = ["evaluate", f"--config={tmp_path / 'own.py'}"]
   assert main([*command, f"--workdir={tmp_path / 'w'}"]) == 0
   assert told(tmp_path / "w")["tasks"]["own"]["items"] == 3
+
+
+@pytest.fixture(scope="module")
+def rewarding(tmp_path_factory):
+  """A small reward model as export writes it, calibrated."""
+  folder = tmp_path_factory.mktemp("reward")
+  lm = LM(preset("tiny").replace(scores=1))
+  params = lm.init(jax.random.key(0))
+  pretrained.export(folder, lm, params, byte_tokenizer(), dtype="float32")
+  return folder
+
+
+def test_a_reward_model_is_asked_preferences(rewarding, tmp_path, capfd):
+  config = "--config=configs/evaluate.py:preferences"
+  command = [f"--workdir={tmp_path}", f"--config.model.path={rewarding}"]
+  more = ["--config.tasks.preferences.limit=40"]
+  assert main(["evaluate", config, *command, *more]) == 0
+  found = told(tmp_path)["tasks"]["preferences"]["metrics"]
+  assert found["acc"]["n"] == 40 and 0 <= found["acc"]["mean"] <= 1
+  lines = read_metrics(tmp_path / "items" / "preferences.jsonl")
+  assert all(len(set(x["output"]["scores"])) == 2 for x in lines)
+  suite = "--config=configs/evaluate.py:suite"
+  assert main(["evaluate", suite, *command]) == 1
+  assert "this is a reward model" in capfd.readouterr().err
+
+
+def test_a_kill_between_two_files_is_mended(whole, data, tmp_path):
+  shutil.copytree(whole, tmp_path / "w")
+  items = tmp_path / "w" / "items"
+  head = {"of": json.loads((items / "mmlu.json").read_text())}
+  lines = (items / "mmlu.jsonl").read_text()
+  # All are answered, and nothing else is written yet; then the key alone.
+  for left in ({"mmlu.part.jsonl"}, {"mmlu.part.jsonl", "mmlu.json"}):
+    (items / "mmlu.part.jsonl").write_text(json.dumps(head) + "\n" + lines)
+    for name in {"mmlu.jsonl", "mmlu.json"} - left:
+      (items / name).unlink()
+    assert main(arguments(tmp_path / "w", data)) == 0
+    assert (items / "mmlu.jsonl").read_text() == lines
+    assert json.loads((items / "mmlu.json").read_text()) == head["of"]
+    assert not (items / "mmlu.part.jsonl").exists()
+
+
+def test_other_tasks_join_a_summary_of_the_same_model(tmp_path):
+  base = ["evaluate", f"--workdir={tmp_path}"]
+  for task in ("preferences", "suite"):
+    config = f"--config=configs/evaluate.py:tiny,{task}"
+    more = [f"--config.tasks.{task}.limit={1 if task == 'suite' else 8}"]
+    assert main([*base, config, *more]) == 0
+  assert set(told(tmp_path)["tasks"]) == {"suite", "preferences"}
+
+
+def test_items_of_one_id_and_numbers_that_are_none_are_refused():
+  twice = Task("choices", [Item("a", "q", ("x",))] * 2, None, {}, {})
+  tokenizer = byte_tokenizer()
+  lm = LM(preset("tiny"))
+  place = build.placement(evaluate.get_config("tiny"))
+  template = load_template(None, tokenizer)
+  subject = Subject(lm, {}, tokenizer, template, place, 64, 8)
+  with pytest.raises(ValueError, match="t: 2 items have the id 'a'"):
+    run._check("t", twice, subject)
+  task = Task("choices", [], lambda line, output: {}, {}, {})
+  with pytest.raises(ValueError, match="t: a: the model says .*nan"):
+    run._scored("t", task, Item("a", "q"), {"logps": [float("nan")]})

@@ -10,10 +10,14 @@ from ml_collections import ConfigDict
 
 from alignjax import pretrained
 from alignjax.build import models, named
+from alignjax.build.tokens import of_template
 from alignjax.checkpoint.files import names, open_folder, sha256
 from alignjax.data.templates import load_template
 from alignjax.evals.answering import Subject
 from alignjax.evals.items import Task
+
+# Files of a model's folder that what it says depends on.
+READ = (".safetensors", ".gguf", ".json", ".jinja", ".txt", ".model")
 
 
 def tasks(config: ConfigDict) -> dict[str, Task]:
@@ -41,7 +45,7 @@ def subject(config: ConfigDict) -> tuple[Subject, dict]:
   params = models.weights(config, place, lm)
   about = identity(config) | {
     "parameters": sum(x.size for x in jax.tree.leaves(params)),
-    "template": template.name,
+    "template": f"{template.name} {of_template(template)[:8]}",
   }
   found = Subject(
     lm, params, tokenizer, template, place, config.batch, config.rows
@@ -56,12 +60,12 @@ def identity(config: ConfigDict) -> dict:
   digest = hashlib.sha256()
   if m.preset:
     digest.update(json.dumps([m.preset, config.seed]).encode())
-  for path in (m.path, m.adapter):
+  for path, revision in ((m.path, m.revision), (m.adapter, "")):
     if path:
-      found = open_folder(pretrained.locate(path, m.revision or None))
+      found = open_folder(pretrained.locate(path, revision or None))
       files = [found / n for n in names(found)] if found.is_dir() else [found]
       for file in files:
-        if file.suffix in (".safetensors", ".gguf", ".json", ".jinja"):
+        if file.suffix in READ:
           digest.update(f"{file.name} {sha256(file)}".encode())
   return said | {"sha256": digest.hexdigest()[:16], "dtype": m.dtype}
 

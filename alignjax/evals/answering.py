@@ -1,6 +1,6 @@
 """A model, asked the items of a task."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,15 +8,16 @@ import numpy as np
 from alignjax.data.templates import Template
 from alignjax.evals import spelling
 from alignjax.evals.items import Item, Task
-from alignjax.evals.likelihood import likelihoods
+from alignjax.evals.likelihood import check, likelihoods
 from alignjax.evals.packing import Asked
 from alignjax.generate import make_generator
 from alignjax.models.lm import LM
 from alignjax.scoring import forward
 from alignjax.sharding import Placement
 
+LOT = 16  # batches of pairs whose scores are kept together
+
 Output = Mapping[str, Any]
-Found = tuple[dict[int, Output], int, int]
 
 
 class Subject(NamedTuple):
@@ -62,6 +63,7 @@ def _likelihoods(kind: str, items: Sequence[Item], subject: Subject):
   missing = []
   for i, item in enumerate(items):
     own = spelled(item)
+    check(lm, own, item.id)
     missing.append(len(own))
     where += [(i, k) for k in range(len(own))]
     asked += own
@@ -97,22 +99,28 @@ def _scores(items: Sequence[Item], subject: Subject):
       "reward model of one."
     )
   asked = [spelling.answers(item, tokenizer, template) for item in items]
-  sequences = [np.concatenate(x) for own in asked for x in own]
-  scores = forward.score(
-    lm,
-    params,
-    sequences,
-    batch=subject.rows,
-    place=place,
-    progress=lambda done, total: None,
-  )[:, 0]
-  found = {}
-  for i, own in enumerate(asked):
-    found[i] = {
-      "scores": [float(str(x)) for x in scores[2 * i : 2 * i + 2]],
-      "tokens": [len(x.continuation) for x in own],
-    }
-  yield found, 1, 1
+  for item, own in zip(items, asked):
+    check(lm, own, item.id)
+  # Of about one length; longest first: what does not fit is known at once.
+  order = sorted(range(len(items)), key=lambda i: -len(asked[i][0].context))
+  size = subject.rows * LOT
+  lots = [order[at : at + size] for at in range(0, len(order), size)]
+  for done, lot in enumerate(lots, 1):
+    scores = forward.score(
+      lm,
+      params,
+      [np.concatenate(x) for i in lot for x in asked[i]],
+      batch=subject.rows,
+      place=place,
+      progress=lambda done, total: None,
+    )[:, 0]
+    found = {}
+    for k, i in enumerate(lot):
+      found[i] = {
+        "scores": [float(str(x)) for x in scores[2 * k : 2 * k + 2]],
+        "tokens": [len(x.continuation) for x in asked[i]],
+      }
+    yield found, done, len(lots)
 
 
 def _answers(task: Task, items: Sequence[Item], subject: Subject):
@@ -142,6 +150,3 @@ def _answers(task: Task, items: Sequence[Item], subject: Subject):
 def _cut(text: str, stop: Sequence[str]) -> tuple[str, bool]:
   at = min((text.find(s) for s in stop if s in text), default=-1)
   return (text, False) if at < 0 else (text[:at], True)
-
-
-Make = Callable[[], Subject]

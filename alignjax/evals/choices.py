@@ -14,14 +14,14 @@ def chosen(line: Line, output: Mapping, normalisation: str) -> int:
   """The number of the likeliest choice, the first of equals.
 
   "raw" compares Σ log p, "tokens" and "bytes" the mean over a choice's tokens
-  or over the bytes of its text (lm-evaluation-harness' acc_norm, which counts
-  characters instead).
+  or over the bytes of its text, without the space ahead (`acc_bytes` of
+  lm-evaluation-harness).
   """
   logps = np.asarray(output["logps"], float)
   if normalisation == "tokens":
     logps = logps / np.asarray(output["tokens"])
   elif normalisation == "bytes":
-    logps = logps / [len(text.encode()) for text in line["choices"]]
+    logps = logps / [len(x.strip().encode()) for x in line["choices"]]
   return int(logps.argmax())
 
 

@@ -86,6 +86,8 @@ def _row(lines: Mapping, metric: str, group: str, seed: int) -> dict | None:
   found = {"values": {base: value(first)}, "differences": {}}
   for name in others:
     second = scores(name)
+    if not second:
+      return None
     ids, b, a = paired.shared(first, second)
     at = np.unique([clusters[k] for k in ids], return_inverse=True)[1]
     found["values"][name] = value(second)

@@ -1,7 +1,9 @@
 """Files in the layouts in which evaluation sets are published."""
 
 import csv
+import gzip
 import hashlib
+import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,11 +11,11 @@ from pathlib import Path
 
 def csv_rows(path: Path) -> list[list[str]]:
   """All rows of a CSV file; ValueError where it is none."""
-  with open(_present(path), encoding="utf-8", newline="") as file:
-    try:
-      return list(csv.reader(file, strict=True))
-    except csv.Error as error:
-      raise ValueError(f"{path} is not CSV: {error}.") from None
+  rows = csv.reader(io.StringIO(_text(path), newline=""), strict=True)
+  try:
+    return [row for row in rows if row]
+  except csv.Error as error:
+    raise ValueError(f"{path} is not CSV: {error}.") from None
 
 
 def csv_records(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
@@ -38,8 +40,8 @@ def csv_records(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
 def json_records(path: Path, keys: Sequence[str]) -> list[dict]:
   """Objects of a JSON-lines file; ValueError where one lacks a key."""
   found = []
-  text = _present(path).read_text("utf-8")
-  for number, row in enumerate(text.splitlines(), 1):
+  # Not splitlines: U+2028 and its kin may stand in a string.
+  for number, row in enumerate(_text(path).split("\n"), 1):
     if not row.strip():
       continue
     try:
@@ -78,7 +80,14 @@ def identity(path: str) -> str:
   return sha256([found]) if found.is_file() else path
 
 
-def _present(path: Path) -> Path:
+def _text(path: Path) -> str:
+  """UTF-8, also behind gzip or a byte order mark."""
   if not path.is_file():
     raise FileNotFoundError(f"No file {path}.")
-  return path
+  raw = path.read_bytes()
+  try:
+    return (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode(
+      "utf-8-sig"
+    )
+  except (UnicodeDecodeError, gzip.BadGzipFile) as error:
+    raise ValueError(f"{path} is not UTF-8 text: {error}.") from None

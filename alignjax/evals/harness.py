@@ -14,7 +14,7 @@ import numpy as np
 from alignjax.data import templates
 from alignjax.evals import spelling
 from alignjax.evals.answering import Subject
-from alignjax.evals.likelihood import Likelihood, likelihoods
+from alignjax.evals.likelihood import Likelihood, check, likelihoods
 from alignjax.evals.packing import Asked
 from alignjax.evals.run import Show
 from alignjax.generate import make_generator
@@ -83,7 +83,7 @@ def harness(
         windows = get_rolling_token_windows(
           self.tok_encode(request.args[0], add_special_tokens=False),
           first,
-          self.max_length - 1,
+          self.max_length,
           1,
         )
         for window in windows:
@@ -139,6 +139,7 @@ def _likelihoods(
     Asked(np.asarray(context, np.int32), np.asarray(continuation, np.int32))
     for context, continuation in asked
   ]
+  check(subject.lm, pairs, name)
   known: dict[int, Likelihood] = {}
   for found, done, total in likelihoods(
     subject.lm, subject.params, pairs, batch=subject.batch, place=subject.place

@@ -111,7 +111,7 @@ def _numbers(name: str, found: Mapping) -> dict:
       "scores": {
         f"{k},{sample['filter']}": float(sample[k])
         for k in sample["metrics"]
-        if isinstance(sample[k], Real)
+        if isinstance(sample[k], Real) and math.isfinite(sample[k])
       },
     }
     for sample in found["samples"].get(name, ())

@@ -14,6 +14,7 @@ from alignjax.sharding import Placement
 from alignjax.types import Batch
 
 ROOM = 1024  # tokens of a row
+FEWEST = 8  # predicted tokens of a row there is room for
 
 
 class Likelihood(NamedTuple):
@@ -36,11 +37,7 @@ def likelihoods(
 
   params: laid on `place` by its rules. batch: tokens of a forward pass on a
     device, about.
-
-  Raises ValueError where a sequence is longer than the model takes, or holds a
-  token outside its vocabulary.
   """
-  _check(lm, asked)
   run = jax.jit(
     lambda params, batch: lm.stats(params, batch, ("logp", "correct")),
     out_shardings=place.replicated,
@@ -50,20 +47,30 @@ def likelihoods(
   # Longest first: what does not fit into memory is known at once.
   rows.sort(key=lambda row: -row.length)
   lots = list(_lots(rows, batch, place.row_multiple))
+  before = None
   for done, (lot, size, length) in enumerate(lots, 1):
-    predicted = padded(max(row.predicted for row in lot))
+    predicted = padded(max(row.predicted for row in lot), FEWEST)
     made, number = collate(lot, size, length, predicted)
     own = partial(_rows_of, made)
     found = run(params, sharding.put_rows(own, size, place.rows))
-    logp, correct = (np.asarray(found[k]) for k in ("logp", "correct"))
-    here = number >= 0
-    known: dict[int, list] = {}
-    for i, x, right in zip(number[here], logp[here], correct[here]):
-      sums = known.setdefault(int(i), [0.0, 0, True])
-      sums[0] += float(x)
-      sums[1] += 1
-      sums[2] &= bool(right)
-    yield {i: Likelihood(*x) for i, x in known.items()}, done, len(lots)
+    if before is not None:  # the devices work while the host takes the last
+      yield _summed(*before), done - 1, len(lots)
+    before = found, number
+  if before is not None:
+    yield _summed(*before), len(lots), len(lots)
+
+
+def _summed(found: dict, number: np.ndarray) -> dict[int, Likelihood]:
+  """Continuation → its likelihood, of a batch."""
+  logp, correct = (np.asarray(found[k]) for k in ("logp", "correct"))
+  here = number >= 0
+  known: dict[int, list] = {}
+  for i, x, right in zip(number[here], logp[here], correct[here]):
+    sums = known.setdefault(int(i), [0.0, 0, True])
+    sums[0] += float(x)
+    sums[1] += 1
+    sums[2] &= bool(right)
+  return {i: Likelihood(*x) for i, x in known.items()}
 
 
 def _rows_of(batch: Batch, at: Sequence[int]) -> Batch:
@@ -88,17 +95,20 @@ def _lots(
     yield held, size, length
 
 
-def _check(lm: LM, asked: Sequence[Asked]) -> None:
+def check(lm: LM, asked: Sequence[Asked], where: str) -> None:
+  """Raises ValueError for what the model cannot read; where: for messages."""
   for context, continuation in asked:
-    n = len(context) + len(continuation)
+    # The last token is never fed.
+    n = len(context) + len(continuation) - 1
     if n > lm.config.max_length:
       raise ValueError(
-        f"A prompt and its continuation have {n} tokens; the model takes "
-        f"{lm.config.max_length}.\nGive fewer shots, or a model of longer rows."
+        f"{where}: a prompt and its answer have {n} tokens; the model takes "
+        f"{lm.config.max_length}.\nGive fewer shots, shorter rows, or another "
+        "model."
       )
     largest = max(context.max(), continuation.max())
     if largest >= lm.config.vocab:
       raise ValueError(
-        f"A prompt holds token {largest}, outside the model's vocabulary of "
+        f"{where} holds token {largest}, outside the model's vocabulary of "
         f"{lm.config.vocab}.\nThe tokenizer is not this model's."
       )

@@ -74,9 +74,12 @@ def pack(asked: Sequence[Asked], *, room: int) -> list[Packed]:
   return rows
 
 
-def padded(length: int) -> int:
-  """A row's length, of few: powers of two, and half of the way between."""
-  size = SHORTEST
+def padded(length: int, shortest: int = SHORTEST) -> int:
+  """A length of few: powers of two, and half of the way between.
+
+  shortest: a power of two.
+  """
+  size = shortest
   while size < length:
     size = size * 3 // 2 if size & (size - 1) == 0 else size // 3 * 4
   return size

@@ -37,9 +37,7 @@ def choices(item: Item, tokenizer: Any, template: Template) -> list[Asked]:
   Raises ValueError for a choice without a token.
   """
   if isinstance(item.prompt, str):
-    found = [
-      pair(item.prompt, choice, tokenizer, template) for choice in item.choices
-    ]
+    found = after(item.prompt, item.choices, tokenizer)
   else:
     context = _array(context_ids(item.prompt, tokenizer, template))
     found = [
@@ -55,17 +53,21 @@ def choices(item: Item, tokenizer: Any, template: Template) -> list[Asked]:
   return found
 
 
-def pair(
-  context: str, continuation: str, tokenizer: Any, template: Template
-) -> Asked:
-  """A plain text and what follows it."""
+def after(
+  context: str, continuations: Sequence[str], tokenizer: Any
+) -> list[Asked]:
+  """A plain text and what may follow it, each."""
   bare = context.rstrip()
-  whole = _ids(tokenizer, context + continuation)
-  prompt = _ids(tokenizer, bare) if bare else []
-  if not prompt:
-    whole = _ids(tokenizer, context + continuation, special=False)
-    return Asked(_array([_first(tokenizer)]), _array(whole))
-  return Asked(_array(whole[: len(prompt)]), _array(whole[len(prompt) :]))
+  n = len(_ids(tokenizer, bare)) if bare else 0
+  wholes = tokenizer(
+    [context + text for text in continuations],
+    add_special_tokens=n > 0,
+    verbose=False,
+  )["input_ids"]
+  if not n:
+    first = _array([_first(tokenizer)])
+    return [Asked(first, _array(whole)) for whole in wholes]
+  return [Asked(_array(ids[:n]), _array(ids[n:])) for ids in wholes]
 
 
 def answers(item: Item, tokenizer: Any, template: Template) -> list[Asked]:
@@ -90,14 +92,14 @@ def answers(item: Item, tokenizer: Any, template: Template) -> list[Asked]:
 def windows(text: str, tokenizer: Any, most: int) -> list[Asked]:
   """A text whose every token is a continuation once.
 
-  The first is predicted from the token that begins texts. Windows of at most
-  `most` tokens follow each other; a later one has the last token of the one
-  before as its only context.
+  The first is predicted from the token that begins texts. Windows of `most`
+  tokens follow each other; a later one has the last token of the one before as
+  its only context.
   """
   ids = [_first(tokenizer), *_ids(tokenizer, text, special=False)]
   return [
-    Asked(_array(ids[at : at + 1]), _array(ids[at + 1 : at + most]))
-    for at in range(0, len(ids) - 1, most - 1)
+    Asked(_array(ids[at : at + 1]), _array(ids[at + 1 : at + 1 + most]))
+    for at in range(0, len(ids) - 1, most)
   ]
 
 

@@ -20,8 +20,8 @@ def numbers(
   lines: of items, with their "scores". seed: of resampling.
 
   "metrics": the mean of each metric over the items that have it, items of one
-  cluster resampled together, and what `totals` makes of all. "groups": the same
-  by group, where there are several. "macro": the mean over groups, each
+  cluster resampled together, and what `totals` makes of them. "groups": the
+  same by group, where there are several. "macro": the mean over groups, each
   counting the same, of what all have; groups are fixed, items within them are
   drawn.
   """
@@ -32,7 +32,10 @@ def numbers(
   for line in lines:
     groups.setdefault(line.get("group", ""), []).append(line)
   if len(groups) > 1:
-    of = {name: _means(own, seed) for name, own in groups.items()}
+    of = {
+      name: _means(own, seed) | (totals(own, seed) if totals else {})
+      for name, own in groups.items()
+    }
     found["groups"] = {
       name: {"items": len(groups[name]), "metrics": of[name]} for name in of
     }

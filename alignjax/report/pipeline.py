@@ -129,26 +129,36 @@ def _between(found: Mapping, form: str) -> str:
 
 
 def _pictures(folder: Path, told: Mapping, compared: Mapping):
-  """Gain on what was trained on against change elsewhere; reward against KL."""
-  points = []
-  for name in compared["models"][1:]:
-    kept: dict[bool, list] = {True: [], False: []}
-    for row in compared["rows"]:
-      sign = 1 if row["way"] == "up" else -1
-      kept[row["trained"]].append(sign * row["differences"][name]["mean"])
-    if kept[True] and kept[False]:
-      means = [sum(x) / len(x) for x in (kept[True], kept[False])]
-      points.append((name, *means))
-  if points:
-    title = "Gain on trained tasks, and change elsewhere"
+  """Gain on what was trained on against change elsewhere; reward against KL.
+
+  The first trained metric against the first of each task elsewhere: numbers of
+  different units are not mixed.
+  """
+  rows = compared["rows"]
+  gained = [x for x in rows if x["trained"] and x["task"] == "suite"]
+  gained = gained or [x for x in rows if x["trained"]]
+  elsewhere = {x["task"]: x for x in reversed(rows) if not x["trained"]}
+  for task, row in sorted(elsewhere.items() if gained else ()):
+    signs = [1 if x["way"] == "up" else -1 for x in (gained[0], row)]
+    points = [
+      (
+        name,
+        *(
+          sign * x["differences"][name]["mean"]
+          for sign, x in zip(signs, (gained[0], row))
+        ),
+      )
+      for name in compared["models"][1:]
+    ]
+    title = f"Gain on {gained[0]['task']}, and change on {task}"
     yield (
       title,
       scatter(
         title,
         [(compared["base"], 0.0, 0.0), *points],
-        x="mean change, trained on",
-        y="mean change, elsewhere",
-        key="p-tax",
+        x=f"{gained[0]['task']} {gained[0]['metric']}, better →",
+        y=f"{task} {row['metric']}, better →",
+        key=f"p-tax-{task}",
       ),
     )
   for stage in told["stages"]:
@@ -178,7 +188,8 @@ def _answers(folder: Path, models: Sequence[str]) -> list[dict]:
   """What each model wrote to the same prompts, of several groups."""
   found: dict[str, dict] = {}
   for name in models:
-    for file in sorted((folder / "evals" / name / "items").glob("*.jsonl")):
+    items = (folder / "evals" / name / "items").glob("*.jsonl")
+    for file in sorted(x for x in items if not x.stem.endswith(".part")):
       for line in read_metrics(file):
         text = line.get("output", {}).get("text")
         if text is None:

@@ -5,6 +5,7 @@ question, ans0 to ans2, answer_info, question_polarity, context_condition,
 additional_metadata.stereotyped_groups, label.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -31,6 +32,8 @@ KEYS = (
   "label",
 )
 LETTERS = "ABC"
+GENDERS = dict.fromkeys(("woman", "women", "girl", "female"), "f")
+GENDERS |= dict.fromkeys(("man", "men", "boy", "male"), "m")
 ANSWERS = ("letter", "text")
 
 
@@ -75,7 +78,9 @@ def task(
     "prompt": "chat" if chat else "plain",
     "shots": 0,
     "limit": limit,
-    "without a target": sum(x.fields["stereotype"] is None for x in items),
+    "without a target": dict(
+      Counter(x.group for x in items if x.fields["stereotype"] is None)
+    ),
   }
   main = {"acc/ambig": "up", "acc/disambig": "up"}
   return Task("choices", items, score, about, main, totals=_totals)
@@ -111,6 +116,11 @@ def _item(row: dict, answer: str, chat: bool, file: Path) -> Item:
       "ambig or disambig."
     )
   said = [row[f"ans{k}"] for k in range(3)]
+  if any(len(row["answer_info"].get(f"ans{k}", ())) < 2 for k in range(3)):
+    raise ValueError(
+      f"{where}: answer_info must have a description and a group for each of "
+      "ans0, ans1 and ans2."
+    )
   groups = [row["answer_info"][f"ans{k}"][1] for k in range(3)]
   unknown = groups.index("unknown") if "unknown" in groups else -1
   if unknown < 0:
@@ -124,7 +134,7 @@ def _item(row: dict, answer: str, chat: bool, file: Path) -> Item:
     said = list(LETTERS)
   text += "\nAnswer:"
   return Item(
-    f"{row['category']}-{row['example_id']}",
+    f"{file.stem}-{row['category']}-{row['example_id']}",
     ({"role": "user", "content": text},) if chat else text,
     tuple(said) if chat else tuple(f" {x}" for x in said),
     row["label"],
@@ -143,21 +153,42 @@ def _stereotype(row: dict, unknown: int) -> int | None:
   """The answer that the stereotype gives; None where the file does not tell.
 
   The target is the answer whose group, or description, is one of the
-  stereotyped groups; of names the group is written with a gender ahead,
-  `F-Black`.
+  stereotyped groups, as `_names` reads both.
   """
-  known = {
-    g.casefold() for g in row["additional_metadata"]["stereotyped_groups"]
-  }
-
-  def words(k):
-    own = [x.casefold() for x in row["answer_info"][f"ans{k}"]]
-    return {*own, *(x.removeprefix("m-").removeprefix("f-") for x in own)}
-
-  targets = [k for k in range(3) if k != unknown and words(k) & known]
+  stereotyped = row["additional_metadata"]["stereotyped_groups"]
+  known = set().union(*map(_names, stereotyped))
+  targets = [
+    k
+    for k in range(3)
+    if k != unknown
+    and known & set().union(*map(_names, row["answer_info"][f"ans{k}"]))
+  ]
+  if len(targets) == 2:  # both are of the group: the rest of the label tells
+    told = {g.casefold() for g in stereotyped}
+    targets = [
+      k
+      for k in targets
+      if told & {x.casefold() for x in row["answer_info"][f"ans{k}"]}
+    ]
   if len(targets) != 1:
     return None
   # A negative question accuses the group; the other kind clears it.
   (target,) = targets
   negative = row["question_polarity"] == "neg"
   return target if negative else 3 - unknown - target
+
+
+def _names(label: str) -> set[str]:
+  """What a label calls somebody: `F-Black` is black, `lowSES` low ses.
+
+  Names of the groups carry gender or status ahead, joined by hyphens; women,
+  men, girls and boys are of F and M.
+  """
+  text = label.casefold().replace("lowses", "low ses")
+  text = text.replace("highses", "high ses")
+  parts = {text, *text.split("_")}
+  head, _, rest = text.partition("-")
+  while head in ("m", "f", "low ses", "high ses") and rest:
+    parts |= {rest} | ({head} if head.endswith("ses") else set())
+    head, _, rest = rest.partition("-")
+  return parts | {GENDERS[x] for x in parts if x in GENDERS}

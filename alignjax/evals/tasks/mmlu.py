@@ -13,7 +13,6 @@ import numpy as np
 from alignjax.evals import choices, files
 from alignjax.evals.items import Item, Line, Task
 from alignjax.evals.subjects import CATEGORIES, category
-from alignjax.evals.summary import macro
 from alignjax.statistics import intervals
 from alignjax.statistics.intervals import Estimate
 
@@ -106,29 +105,26 @@ def task(
 
 
 def _totals(lines: Sequence[Line], seed: int) -> dict[str, Estimate]:
-  """Right in all orders; accuracy by category, subjects counting the same."""
+  """Right in all orders; accuracy by category, over its questions."""
   found = {}
   right: dict[str, list[float]] = {}
-  subjects: dict[str, list[float]] = {}
+  categories: dict[str, list[float]] = {}
   for line in lines:
     if "acc_permuted" in line["scores"]:
       right.setdefault(line["cluster"], []).append(
         line["scores"]["acc_permuted"]
       )
     if "acc" in line["scores"]:
-      subjects.setdefault(line["group"], []).append(line["scores"]["acc"])
+      own = categories.setdefault(category(line["group"]), [])
+      own.append(line["scores"]["acc"])
   if right:
     all_orders = np.array([float(all(own)) for own in right.values()])
     at = np.arange(len(all_orders))
     found["acc_all_orders"] = intervals.mean(all_orders, at, seed=seed)
-  means = {
-    k: intervals.mean(np.array(x), np.arange(len(x)), seed=seed)
-    for k, x in subjects.items()
-  }
   for name in CATEGORIES:
-    parts = [x for k, x in means.items() if category(k) == name]
-    if parts:
-      found[f"acc/{name}"] = macro(parts)
+    if name in categories:
+      scores = np.array(categories[name])
+      found[f"acc/{name}"] = intervals.mean(scores, seed=seed)
   return found
 
 
@@ -146,7 +142,7 @@ def _subjects(folder: Path, split: str) -> tuple[str, ...]:
 def _questions(file: Path) -> list[list[str]]:
   rows = files.csv_rows(file)
   for number, row in enumerate(rows, 1):
-    if len(row) != 6 or row[5] not in LETTERS:
+    if len(row) != 6 or row[5] not in tuple(LETTERS):
       raise ValueError(
         f"{file}: row {number} is not question, A, B, C, D, letter."
       )

@@ -11,6 +11,8 @@ from alignjax.evals.items import Item, Line, Task
 from alignjax.statistics import intervals
 from alignjax.statistics.intervals import Estimate
 
+MOST = 700.0  # nats a word, about where exp is no number of 64 bits
+
 
 def task(path: str, *, split: str, key: str, limit: int) -> Task:
   """Every token of every text, in windows of the model's length.
@@ -29,7 +31,8 @@ def task(path: str, *, split: str, key: str, limit: int) -> Task:
       raise ValueError(
         f"{origin} has no text under {key!r}; it has {', '.join(row)}."
       )
-    items.append(Item(origin, "", (text,)))
+    number = len(items)
+    items.append(Item(f"text-{number}", "", (text,), fields={"origin": origin}))
   if not items:
     raise ValueError(f"{path} ({split}) has no row.")
   about = {
@@ -56,14 +59,17 @@ def _totals(lines: Sequence[Line], seed: int) -> dict[str, Estimate]:
   def estimate(statistic):
     return intervals.bootstrap(statistic, len(lines), seed=seed)
 
-  return {
-    "word_perplexity": estimate(
-      lambda at: math.exp(nats[at].sum() / words[at].sum())
-    ),
+  found = {
     "byte_perplexity": estimate(
-      lambda at: math.exp(nats[at].sum() / size[at].sum())
+      lambda at: np.exp(nats[at].sum() / size[at].sum())
     ),
     "bits_per_byte": estimate(
       lambda at: nats[at].sum() / size[at].sum() / math.log(2)
     ),
   }
+  # Text without spaces has words that nothing can be likely of.
+  if (nats / words).max() < MOST:
+    found["word_perplexity"] = estimate(
+      lambda at: np.exp(nats[at].sum() / words[at].sum())
+    )
+  return found

@@ -6,6 +6,7 @@ Files of HH, RewardBench and whatever else `alignjax score` reads.
 from collections.abc import Iterable, Mapping
 
 from alignjax.data import preferences, suite
+from alignjax.data.bad import BadRow
 from alignjax.data.sources import read
 from alignjax.evals import files
 from alignjax.evals.items import Item, Line, Task
@@ -20,39 +21,50 @@ def task(path: str, *, split: str, group: str, limit: int) -> Task:
 
   A reward model: acc by its score. A language model: acc/sum by Σ log p of the
   answer, which favours short ones, acc/mean by that of a token. A tie is wrong.
+  Rows that are no such pair (an empty side, two the same) are counted in
+  `about`.
   longer: whether the longer answer is the preferred one, in tokens, half for
   equals: what knows nothing but length has that accuracy.
   """
-  items = []
+  items, bad = [], 0
   for number, (row, origin) in enumerate(_rows(path, split, limit)):
-    name = preferences.recognise(row, origin)
-    for said in preferences.read_row(row, origin, name, "all"):
+    try:
+      name = preferences.recognise(row, origin)
+      pairs = preferences.read_row(row, origin, name, "all")
+    except BadRow:
+      bad += 1
+      continue
+    for said in pairs:
       turns = getattr(said, "sides", ())
-      if len(turns) != 2 or any(len(side) != 1 for side in turns):
-        raise ValueError(
-          f"{origin}: preferences are judged between two single answers; this "
-          "row has none."
-        )
+      whole = len(turns) == 2 and all(len(side) == 1 for side in turns)
+      if not whole or not all(side[0]["content"].strip() for side in turns):
+        bad += 1
+        continue
       if said.label == 0.5:
         continue
       first, second = turns if said.label > 0.5 else turns[::-1]
       items.append(
         Item(
-          f"{origin}#{len(items)}",
+          f"pair-{len(items)}",
           tuple(said.prompt),
           (first[0]["content"], second[0]["content"]),
           group=str(row.get(group, "")) if group else "",
           cluster=f"row-{number}",
+          fields={"origin": origin},
         )
       )
   if not items:
-    raise ValueError(f"{path} ({split}) has no pair with a preferred side.")
+    raise ValueError(
+      f"{path} ({split}) has no pair of single answers, one of them preferred; "
+      f"{bad} rows are something else."
+    )
   about = {
     "source": files.identity(path),
     "split": split,
     "normalisation": "sum and mean",
     "shots": 0,
     "limit": limit,
+    "left out": bad,
   }
   main = {"acc": "up", "acc/sum": "up", "acc/mean": "up"}
   return Task("pairs", items, _score, about, main)
