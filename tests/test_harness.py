@@ -187,10 +187,11 @@ def test_a_text_is_predicted_from_as_much_as_there_is_room_for(subject, plain):
   sums = []
   for text in TEXTS:
     ids = [BOS, *text.encode()]
-    sums.append(logp(subject, ids[:1], ids[1:512]))
-    if len(ids) > 512:
-      last = len(ids) - 512  # the tokens that are left over
-      sums[-1] += logp(subject, ids[-512:-last], ids[-last:])
+    # The last token of a window is predicted and never fed.
+    sums.append(logp(subject, ids[:1], ids[1:513]))
+    if len(ids) > 513:
+      last = len(ids) - 513  # the tokens that are left over
+      sums[-1] += logp(subject, ids[-513:-last], ids[-last:])
   samples = plain["harness"]["samples"]["texts"]
   resps = [sample["resps"][0][0] for sample in samples]
   np.testing.assert_allclose(resps, sums, atol=1e-3, rtol=0)
