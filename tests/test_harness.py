@@ -247,7 +247,7 @@ def logp(subject, context, continuation):
   """Σ log p by a pass over one row alone."""
   whole = np.concatenate([context, continuation]).astype(int)
   ids = np.zeros((1, 512), np.int32)
-  ids[0, : len(whole)] = whole
+  ids[0, : len(whole) - 1] = whole[:-1]  # the last one is never fed
   logits = np.asarray(logits_of(subject.lm)(subject.params, ids))[0]
   at = np.arange(len(context) - 1, len(whole) - 1)
   logps = np.asarray(jax.nn.log_softmax(logits[at]))
