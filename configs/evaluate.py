@@ -4,6 +4,8 @@
     --config.model.path=FOLDER_OR_GGUF --config.tasks.mmlu.path=MMLU_FOLDER \
     --workdir runs/evals
 
+Expected: a table of every metric with n and its 95 % interval, and
+`summary.json` (docs/results.md has one of SmolLM2-135M-Instruct).
 Words after the colon are tasks, `suite` where none is given: `suite`, `mmlu`,
 `truthfulqa`, `bbq`, `xstest`, `ifeval`, `gsm8k`, `preferences`, `perplexity`.
 Each but suite and preferences needs its `path`. `tiny`: a small random model

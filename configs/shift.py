@@ -58,7 +58,7 @@ def get_config(arg=""):
     heldout=250,  # pairs of each rubric that are asked
   )
   if "tiny" in given:
-    c.data.packing = 512
+    c.data.packing = 640
     c.study.before, c.study.after = "right", "polite"
     c.train.steps, c.train.batch, c.optim.warmup = 4, 2, 1
     c.study.pairs, c.study.sizes, c.study.steps = 32, (8, 16), 2

@@ -156,7 +156,13 @@ def place(tmp_path, monkeypatch):
   monkeypatch.syspath_prepend(tmp_path)  # where people have their own files
   monkeypatch.setattr("alignjax.statistics.intervals.DRAWS", 200)
   monkeypatch.setattr("alignjax.statistics.paired.DRAWS", 200)
-  return tmp_path
+  before = set(sys.modules)
+  yield tmp_path
+  for name in set(sys.modules) - before:  # modules of the pages' own
+    if Path(sys.modules[name].__dict__.get("__file__") or "/").is_relative_to(
+      tmp_path
+    ):
+      del sys.modules[name]
 
 
 @pytest.mark.parametrize("page", commands.PAGES, ids=lambda page: page.name)

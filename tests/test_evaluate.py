@@ -166,7 +166,7 @@ def test_wrong_options_are_known_before_weights(
 def test_a_task_of_ones_own_is_named_by_its_import_path(
   tmp_path, monkeypatch, data
 ):
-  (tmp_path / "mine.py").write_text(
+  (tmp_path / "own_task.py").write_text(
     "from alignjax.evals.items import Item, Task\n"
     "def task(path, *, times):\n"
     "  items = [Item(str(k), 'a', ('b', 'c'), 0) for k in range(times)]\n"
@@ -176,7 +176,7 @@ def test_a_task_of_ones_own_is_named_by_its_import_path(
   config = (
     "from configs import common\n"
     "def get_config(arg=''):\n"
-    "  c = common.evaluation(own=dict(name='mine', path='x', times=3))\n"
+    "  c = common.evaluation(own=dict(name='own_task', path='x', times=3))\n"
     "  c.model.preset = 'tiny'\n"
     "  return c\n"
   )

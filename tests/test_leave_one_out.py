@@ -131,7 +131,7 @@ def test_numbers_by_hand(tmp_path):
   assert found["mean"]["heldout"]["mean"] == pytest.approx(0.25)
   assert found["mean"]["seen"]["n"] == 12
   base = found["mean"]["base"]  # nothing is right: a width all the same
-  assert base["high"] == pytest.approx(wilson(0, 4)[1] / math.sqrt(3))
+  assert base["high"] == pytest.approx(wilson(0.0, 4)[1] / math.sqrt(3))
   assert [x["trained"] for x in found["curve"]] == [0, 1, 2]
   assert [x["mean"]["mean"] for x in found["curve"]] == [0.0, 0.5, 0.25]
   assert set(found["curve"][2]["clusters"]) == {"calendar", "dates"}
