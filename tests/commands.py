@@ -202,6 +202,10 @@ MADE: dict[str, Callable[[Path], object]] = {
   r"(instruction-data|pairs)[\w-]*\.jsonl?(\.gz)?": rows,
   r"questions\.tsv": questions,
   r"mmlu": evaluation_sets.mmlu,
+  r"truthfulqa\.csv": evaluation_sets.truthfulqa,
+  r"bbq\.jsonl": evaluation_sets.bbq,
+  r"xstest\.csv": evaluation_sets.xstest,
+  r"ifeval\.jsonl": evaluation_sets.ifeval,
 }
 
 
