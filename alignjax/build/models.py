@@ -70,7 +70,7 @@ def shape(config: ConfigDict) -> tuple[ModelConfig, object]:
     tokenizer = _present(tokenizer, m.path)
   else:
     found, tokenizer = preset(m.preset), byte_tokenizer()
-  if found.score_std:
+  if found.score_std and "train" in config:
     warnings.warn(
       f"{m.path} is calibrated, and training moves its scores: mean and "
       "standard deviation are left out.\nCalibrate what comes out of it: "
