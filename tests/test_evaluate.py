@@ -191,7 +191,9 @@ def test_a_task_of_ones_own_is_named_by_its_import_path(
 def rewarding(tmp_path_factory):
   """A small reward model as export writes it, calibrated."""
   folder = tmp_path_factory.mktemp("reward")
-  lm = LM(preset("tiny").replace(scores=1, score_mean=(5.0,), score_std=(2.0,)))
+  lm = LM(
+    preset("tiny").replace(scores=1, score_mean=(99.0,), score_std=(2.0,))
+  )
   params = lm.init(jax.random.key(0))
   pretrained.export(folder, lm, params, byte_tokenizer(), dtype="float32")
   return folder
@@ -206,9 +208,9 @@ def test_a_reward_model_is_asked_preferences(rewarding, tmp_path, capfd):
   assert found["acc"]["n"] == 40 and 0 <= found["acc"]["mean"] <= 1
   lines = read_metrics(tmp_path / "items" / "preferences.jsonl")
   assert all(len(set(x["output"]["scores"])) == 2 for x in lines)
-  # As it is calibrated: (r − 5) / 2, of scores around 0.
+  # As it is calibrated: (r − 99) / 2, of r around 0.
   scores = [s for x in lines for s in x["output"]["scores"]]
-  assert sum(scores) / len(scores) == pytest.approx(-2.5, abs=0.5)
+  assert -60 < min(scores) and max(scores) < -40
   suite = "--config=configs/evaluate.py:suite"
   assert main(["evaluate", suite, *command]) == 1
   assert "this is a reward model" in capfd.readouterr().err
