@@ -129,6 +129,17 @@ HEAD = """<!doctype html>
 {% endfor %}
 </div>
 {% endmacro %}
+{% macro surroundings(environment) %}
+{% if environment %}
+<details><summary>Environment</summary>
+<div class="box"><table>
+{% for name, value in environment %}
+<tr><th>{{ name }}</th><td>{{ value }}</td></tr>
+{% endfor %}
+</table></div>
+</details>
+{% endif %}
+{% endmacro %}
 {% macro folded(cell) %}
 {% if cell.start %}
 <details>
@@ -233,15 +244,7 @@ each rollout, evenly over its scores; above them stand the means over all.</p>
 <div class="box"><pre>{{ config }}</pre></div>
 </details>
 {% endif %}
-{% if environment %}
-<details><summary>Environment</summary>
-<div class="box"><table>
-{% for name, value in environment %}
-<tr><th>{{ name }}</th><td>{{ value }}</td></tr>
-{% endfor %}
-</table></div>
-</details>
-{% endif %}
+{{ surroundings(environment) }}
 """
 
 FOOT = """</body>

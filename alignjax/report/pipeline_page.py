@@ -63,13 +63,5 @@ PAGE = """<h1>{{ title }}</h1>
 {% endfor %}
 </details>
 {% endfor %}
-{% if environment %}
-<details><summary>Environment</summary>
-<div class="box"><table>
-{% for name, value in environment %}
-<tr><th>{{ name }}</th><td>{{ value }}</td></tr>
-{% endfor %}
-</table></div>
-</details>
-{% endif %}
+{{ surroundings(environment) }}
 """
