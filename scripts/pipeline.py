@@ -56,7 +56,7 @@ def settings(tiny: bool) -> dict[str, dict]:
   if tiny:
     sft = {"train.steps": 150, "data.train.limit": 0}
     reward = {"train.steps": 60, "train.eval_every": 30}
-    dpo = {"train.steps": 40, "train.eval_every": 20}
+    dpo = {"train.steps": 40, "train.eval_every": 20, "data.train.limit": 320}
     ppo = {"train.steps": 24, "train.eval_every": 12, "data.eval.limit": 32}
     return {
       "sft": sft,
@@ -73,7 +73,9 @@ def settings(tiny: bool) -> dict[str, dict]:
     | {"optim.lr": 2e-4, "train.steps": 50, "train.eval_every": 25},
     "dpo": pairs
     | held
-    | {"optim.lr": 5e-5, "train.steps": 40, "train.eval_every": 20},
+    # As many pairs as are trained on: the reference reads them all before.
+    | {"data.train.limit": 320, "optim.lr": 5e-5}
+    | {"train.steps": 40, "train.eval_every": 20},
     "ppo": held
     | {
       "data.max_length": short["prompt"],
