@@ -44,6 +44,8 @@ setup(
   ],
   extras_require={
     "tpu": ["jax[tpu]"],
+    # The TPU's compiler, for a machine without one.
+    "plan": ["jax[tpu]"],
     "cuda12": ["jax[cuda12]"],
     "cuda13": ["jax[cuda13]"],
     "evals": ["lm_eval"],

@@ -36,6 +36,7 @@ FLOORS = {
   "train": 9,
   "inspection": 9,
   "studies": 10,
+  "plan": 10,
   "options": 11,
   "cli": 12,
   "": 12,  # alignjax/__init__.py, the public face

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import json
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,10 +30,12 @@ class Model(NamedTuple):
   tokenizer: object
 
 
-def placement(config: ConfigDict) -> sharding.Placement:
-  """Mesh and sharding rules."""
+def placement(
+  config: ConfigDict, devices: Sequence | None = None
+) -> sharding.Placement:
+  """Mesh and sharding rules; on all devices that are here, or on others."""
   return sharding.Placement(
-    mesh=sharding.make_mesh(config.mesh),
+    mesh=sharding.make_mesh(config.mesh, devices),
     # Pairs are lists in the config.json of a run.
     params=[tuple(rule) for rule in config.sharding.params],
     activations=config.sharding.activations.to_dict(),

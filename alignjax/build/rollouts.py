@@ -147,7 +147,7 @@ class Maker:
   place: sharding.Placement
   shardings: Any
   values: bool
-  scored: Scorers
+  scored: Scorers | None = None  # where nothing is scored
 
   def __call__(
     self,
@@ -156,27 +156,15 @@ class Maker:
     made: Callable[..., Batch],
     mix: Loader | None = None,
   ) -> Rollouts:
-    r, row, whole = self.config.rollout, self.place.rows, self.place.replicated
-    experience = make_experience(
-      self.stats,
-      self.refer,
-      made,
-      adaptive(target=r.kl_target, horizon=r.kl_horizon, rows=how.completions),
-      values=self.values,
-      samples=how.samples,
-    )
+    r = self.config.rollout
     return Rollouts(
       asks,
       how,
       longest=longest(asks),
       sampler=self.sampler,
-      lay=jax.jit(laid, out_shardings=row),
-      experience=jax.jit(
-        experience,
-        in_shardings=(self.shardings, row, row, row),
-        out_shardings=(self.shardings.control, row, row, whole),
-      ),
-      take=jax.jit(rows, in_shardings=(row, whole), out_shardings=row),
+      lay=self.lay,
+      experience=self.experience(how, made),
+      take=self.take,
       put=self.put,
       decode=partial(self.tokenizer.decode, skip_special_tokens=True),
       rewards=self.scored.parts,
@@ -185,6 +173,34 @@ class Maker:
       stop=r.kl_stop,
       mix=self.mixer(mix),
       seed=self.config.seed,
+    )
+
+  @cached_property
+  def lay(self) -> Callable:
+    """(prompts, samples) → a batch of completions."""
+    return jax.jit(laid, out_shardings=self.place.rows)
+
+  @cached_property
+  def take(self) -> Callable:
+    """(batch, row numbers) → these rows."""
+    row, whole = self.place.rows, self.place.replicated
+    return jax.jit(rows, in_shardings=(row, whole), out_shardings=row)
+
+  def experience(self, how: Plan, made: Callable[..., Batch]) -> Callable:
+    """(state, batch, log-probabilities, scores) → all that is known of them."""
+    r, row, whole = self.config.rollout, self.place.rows, self.place.replicated
+    found = make_experience(
+      self.stats,
+      self.refer,
+      made,
+      adaptive(target=r.kl_target, horizon=r.kl_horizon, rows=how.completions),
+      values=self.values,
+      samples=how.samples,
+    )
+    return jax.jit(
+      found,
+      in_shardings=(self.shardings, row, row, row),
+      out_shardings=(self.shardings.control, row, row, whole),
     )
 
   @cached_property

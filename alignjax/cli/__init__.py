@@ -1,4 +1,4 @@
-"""The command line: `alignjax train | data | generate | chat | score | export`.
+"""The command line: `alignjax train | plan | data | generate | chat | …`.
 
 Commands are dispatched by hand and import what they need when they run, so
 that help costs nothing.
@@ -11,6 +11,7 @@ from alignjax.cli.data import data
 from alignjax.cli.evaluate import compare, evaluate
 from alignjax.cli.harness import harness
 from alignjax.cli.models import export, score
+from alignjax.cli.plan import plan
 from alignjax.cli.text import chat, generate
 from alignjax.cli.train import train
 from alignjax.cli.winrate import winrate
@@ -20,6 +21,8 @@ USAGE = """usage: alignjax COMMAND [options]
   train     --config FILE[:words] --workdir DIR [--config.KEY=VALUE ...]
             [--profile] [--resume=weights-only|fresh-optimizer]
                               train; the same command continues a run
+  plan      --config FILE[:words] [--topology v5e:4x4] [--config.KEY=VALUE ...]
+                              what it would need and how fast it could be
   data      preview | stats --config FILE[:words] [--n 3]
             [--config.KEY=VALUE ...]           look at what is trained on
             audit FILE                         look at preferences
@@ -45,6 +48,7 @@ ERROR_LINES = 5
 
 COMMANDS = {
   "train": train,
+  "plan": plan,
   "data": data,
   "generate": generate,
   "chat": chat,

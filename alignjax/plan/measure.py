@@ -1,0 +1,115 @@
+"""Compiles a job and tells what one device would need, do and wait for."""
+
+import math
+import re
+import time
+from typing import NamedTuple
+
+import jax
+
+from alignjax.plan import hlo
+from alignjax.plan.chips import Chip, Target
+from alignjax.plan.costs import Costs, costs
+from alignjax.plan.programs import Job
+
+
+class Memory(NamedTuple):
+  """Bytes of one device.
+
+  parts: name → what stands there between calls. arguments: all that is handed
+    over, parts and batch. outputs: what is not written over an argument.
+    temporaries: what lives within a call, activations mostly. code: of it.
+  """
+
+  parts: dict[str, int]
+  arguments: int
+  outputs: int
+  temporaries: int
+  code: int
+
+  @property
+  def peak(self) -> int:
+    return self.arguments + self.outputs + self.temporaries + self.code
+
+
+class Measured(NamedTuple):
+  """One program of a run on one of its devices.
+
+  tokens: of a call, over all devices. seconds: of the compilation.
+  """
+
+  name: str
+  tokens: int
+  devices: int
+  memory: Memory
+  costs: Costs
+  seconds: float
+
+  def times(self, chip: Chip) -> dict[str, float]:
+    """Seconds that a call takes at least, by what it waits for."""
+    return {
+      "products": self.costs.flops / chip.flops,
+      "memory": self.costs.memory / chip.bandwidth,
+      "network": self.costs.network / chip.network,
+    }
+
+  def bound(self, chip: Chip) -> tuple[str, float]:
+    """What a call waits for longest, and for how many seconds."""
+    return max(self.times(chip).items(), key=lambda item: item[1])
+
+
+class TooLarge(ValueError):
+  """A program that does not fit; `job` and what was said of it."""
+
+
+def measure(job: Job, target: Target) -> Measured:
+  """Compiles a job for its devices.
+
+  Raises TooLarge where the compiler finds no way to fit it.
+  """
+  start = time.perf_counter()
+  parts = {name: held(*of) for name, of in job.parts.items()}
+  try:
+    compiled = job.lower().compile(compiler_options=target.options or None)
+  except jax.errors.JaxRuntimeError as error:
+    if "RESOURCE_EXHAUSTED" not in str(error):
+      raise
+    raise TooLarge(_too_large(job, parts, str(error), target.chip)) from None
+  seconds = time.perf_counter() - start
+  m = compiled.memory_analysis()
+  memory = Memory(
+    {name: size for name, size in parts.items() if size},
+    m.argument_size_in_bytes,
+    m.output_size_in_bytes - m.alias_size_in_bytes,
+    m.temp_size_in_bytes,
+    m.generated_code_size_in_bytes,
+  )
+  found = costs(hlo.program(compiled.as_text()))
+  return Measured(job.name, job.tokens, job.devices, memory, found, seconds)
+
+
+def held(shapes, shardings) -> int:
+  """Bytes of a tree on one device."""
+  return sum(
+    math.prod(sharding.shard_shape(x.shape)) * x.dtype.itemsize
+    for x, sharding in zip(jax.tree.leaves(shapes), jax.tree.leaves(shardings))
+  )
+
+
+def gib(size: float | int) -> str:
+  return f"{size / 2**30:.2f} GiB"
+
+
+def _too_large(job: Job, parts: dict, text: str, chip: Chip | None) -> str:
+  """One readable message: what it needs, what there is, what to change."""
+  used = re.search(r"Used ([\d.]+\w) of ([\d.]+\w) hbm", text)
+  needs = f"{used.group(1)}iB of {used.group(2)}iB" if used else "more memory"
+  stands = ", ".join(f"{k} {gib(v)}" for k, v in parts.items() if v)
+  name = f" a {chip.name} has" if chip else " there is"
+  return (
+    f"{job.name} does not fit: a device would need {needs}{name}.\n"
+    f"Of that stand between calls: {stands}.\n"
+    "Raise --config.train.accumulate, set --config.model.remat=full, split "
+    "over more devices (--config.mesh=1,-1,1),\nlower data.max_length, or "
+    "tune adapters (configs with `lora`)."
+  )

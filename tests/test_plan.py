@@ -1,0 +1,182 @@
+"""Plans: costs counted from compiled programs, and what a config needs."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import pytest
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from alignjax.cli import main
+from alignjax.plan import chips, costs, hlo
+
+DEPTH, SIZE, ROWS = 7, 64, 32
+
+
+def counted(function, *arguments):
+  compiled = jax.jit(function).lower(*arguments).compile()
+  return costs.costs(hlo.program(compiled.as_text()))
+
+
+def layers(x, weights):
+  return jax.lax.scan(lambda x, w: (jnp.tanh(x @ w), None), x, weights)[0]
+
+
+def shapes(*sizes):
+  return [jax.ShapeDtypeStruct(s, jnp.float32) for s in sizes]
+
+
+def test_every_round_of_a_loop_counts():
+  x, w = shapes((ROWS, SIZE), (DEPTH, SIZE, SIZE))
+  found = counted(layers, x, w)
+  assert found.flops == DEPTH * 2 * ROWS * SIZE * SIZE
+  assert not found.unknown
+  # Each layer reads its own weights, not the stack.
+  assert found.memory < 4 * 4 * DEPTH * (SIZE * SIZE + 4 * ROWS * SIZE)
+  assert found.memory > 4 * DEPTH * SIZE * SIZE
+
+
+def test_a_gradient_is_three_products():
+  x, w = shapes((ROWS, SIZE), (DEPTH, SIZE, SIZE))
+  grad = jax.grad(lambda x, w: layers(x, w).sum(), argnums=(0, 1))
+  assert counted(grad, x, w).flops == 3 * DEPTH * 2 * ROWS * SIZE * SIZE
+
+
+def test_products_of_several_axes():
+  a, b = shapes((3, 5, 7, 11), (3, 7, 11, 13))
+  found = counted(lambda a, b: jnp.einsum("bxij,bijy->bxy", a, b), a, b)
+  assert found.flops == 2 * 3 * 5 * 7 * 11 * 13
+
+
+def test_a_convolution_counts_no_padding():
+  x, k = shapes((2, 5, 3), (3, 3, 4))
+  found = counted(
+    lambda x, k: jax.lax.conv_general_dilated(
+      x, k, (1,), "SAME", dimension_numbers=("NHC", "HIO", "NHC")
+    ),
+    x,
+    k,
+  )
+  # 5 places meet 3 taps each, two of the 15 lie in the padding.
+  assert found.flops == 2 * 2 * 3 * 4 * 13
+
+
+def test_collectives_by_kind():
+  mesh = jax.make_mesh((8,), ("d",), axis_types=(AxisType.Auto,))
+  put = lambda *axes: NamedSharding(mesh, P(*axes))  # noqa: E731
+  x, w = shapes((ROWS, SIZE), (SIZE, SIZE))
+
+  def compiled(function, inside, outside):
+    run = jax.jit(function, in_shardings=inside, out_shardings=outside)
+    text = run.lower(x, w).compile().as_text()
+    return costs.costs(hlo.program(text)).collectives
+
+  # Split along what is summed over: every device holds a part of the sum.
+  found = compiled(jnp.matmul, (put(None, "d"), put("d")), put())
+  assert found == {"all-reduce": (1, 2 * 7 / 8 * 4 * ROWS * SIZE)}
+  # Whole weights out of eight parts.
+  found = compiled(jnp.matmul, (put("d"), put("d")), put("d"))
+  assert found == {"all-gather": (1, 7 / 8 * 4 * SIZE * SIZE)}
+
+
+TEXT = """HloModule tiny, is_scheduled=true
+
+%body (p: (s32[], bf16[8,128])) -> (s32[], bf16[8,128]) {
+  %p = (s32[]{:T(128)}, bf16[8,128]{1,0:T(8,128)(2,1)S(1)}) parameter(0)
+  %i = s32[]{:T(128)} get-tuple-element(%p), index=0
+  %x = bf16[8,128]{1,0:T(8,128)(2,1)S(1)} get-tuple-element(%p), index=1
+  %two = s32[]{:T(128)} constant(2)
+  %next = s32[]{:T(128)} add(%i, %two)
+  %sent = (bf16[8,128], bf16[8,128], u32[]) collective-permute-start(%x)
+  %got = bf16[8,128]{1,0:S(1)} collective-permute-done(%sent)
+  ROOT %out = (s32[], bf16[8,128]) tuple(%next, %got)
+}
+
+%condition (q: (s32[], bf16[8,128])) -> pred[] {
+  %q = (s32[]{:T(128)}, bf16[8,128]{1,0:T(8,128)(2,1)S(1)}) parameter(0)
+  %j = s32[]{:T(128)} get-tuple-element(%q), index=0
+  %ten = s32[]{:T(128)} constant(10)
+  ROOT %less = pred[]{:T(512)} compare(%j, %ten), direction=LT
+}
+
+ENTRY %main (a: bf16[8,128]) -> bf16[8,128] {
+  %a = bf16[8,128]{1,0:T(8,128)(2,1)S(1)} parameter(0)
+  %zero = s32[]{:T(128)} constant(0)
+  %start = (s32[], bf16[8,128]) tuple(%zero, %a)
+  %loop = (s32[], bf16[8,128]) while(%start), condition=%condition, body=%body
+  ROOT %end = bf16[8,128]{1,0} get-tuple-element(%loop), index=1
+}
+"""
+
+
+def test_rounds_are_read_from_the_condition():
+  """A TPU's program says no trip count; its loops may take two steps a
+  round."""
+  found = costs.costs(hlo.program(TEXT))
+  assert found.collectives == {"collective-permute": (5, 5 * 2 * 8 * 128)}
+  assert not found.unknown
+
+
+def test_a_loop_of_unknown_length_is_told():
+  limit = "get-tuple-element(%q), index=0"
+  found = costs.costs(hlo.program(TEXT.replace("constant(10)", limit)))
+  assert found.unknown == ("loop",)
+
+
+def planned(tmp_path, *argv):
+  out = tmp_path / "plan.json"
+  assert main(["plan", *argv, "--out", str(out)]) == 0
+  return {p["name"]: p for p in json.loads(out.read_text())["programs"]}
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch):
+  """The devices of this process are there already."""
+  monkeypatch.setattr(chips, "prepare", lambda topology: None)
+
+
+def test_a_plan_of_pairs(tmp_path, capsys):
+  """Memory of what stands between calls is exact; a step is told whole."""
+  argv = ["--config", "configs/dpo.py:tiny", "--config.mesh=1,8,1"]
+  found = planned(tmp_path, *argv, "--prompt=64")
+  assert list(found) == ["reference pass", "train step"]
+  step = found["train step"]
+  # Pairs of two rows of data.max_length.
+  assert step["tokens"] == 8 * 2 * 256
+  parts = step["memory"]["parts"]
+  assert parts["moments"] == pytest.approx(2 * parts["parameters"], rel=0.01)
+  assert step["memory"]["arguments"] > sum(parts.values())
+  assert step["flops"] > 3 * found["reference pass"]["flops"]
+  said = capsys.readouterr().out
+  assert "train step" in said and "memory at the peak" in said
+
+
+def test_more_prompt_is_less_to_read_out(tmp_path):
+  argv = ["--config", "configs/sft.py:tiny", "--config.mesh=1,1,1"]
+  whole = planned(tmp_path, *argv)["train step"]
+  half = planned(tmp_path, *argv, "--prompt=128")["train step"]
+  saved = whole["flops"] - half["flops"]
+  # Forward, once more in the backward pass, and two products there.
+  assert saved == 4 * 2 * 8 * 128 * 128 * 264
+
+
+def test_a_plan_of_rollouts(tmp_path):
+  argv = ["--config", "configs/ppo.py:tiny", "--config.mesh=1,1,1"]
+  found = planned(tmp_path, *argv)
+  assert list(found) == ["sampling", "experience", "train step"]
+
+
+@pytest.mark.parametrize(
+  ("argv", "said"),
+  [
+    (["--topology=v7:4x4"], "v5e, v5p, v6e"),
+    (["--topology=v5e:4"], "v5e:4x4"),
+    (["--prompt=256"], "Give 0 to 255"),
+    (["--config.data.packing=100"], "Raise data.packing"),
+  ],
+)
+def test_what_has_no_plan(argv, said, capsys):
+  argv = ["plan", "--config", "configs/sft.py:tiny", *argv]
+  assert main(argv) == 1
+  assert said in capsys.readouterr().err
