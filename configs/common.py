@@ -18,13 +18,17 @@ PARAMS = (
 
 ROWS = ("data", "fsdp")
 ACTIVATIONS = {
-  "table": ("tensor", None),  # embedding and head, as they are used
+  "ids": ("data", None),
+  "looked_up": ("data", None, "fsdp"),
   "hidden": (ROWS, None, None),
   "query": (ROWS, None, "tensor", None),
   "key": (ROWS, None, "tensor", None),
   "value": (ROWS, None, "tensor", None),
   "mlp": (ROWS, None, "tensor"),
-  "logits": (ROWS, None, "tensor"),
+  # The head is split over the vocabulary, and chunks of tokens come to it.
+  "table": (("fsdp", "tensor"), None),
+  "read": ("data", None, None),
+  "logits": ("data", None, ("fsdp", "tensor")),
 }
 
 
@@ -55,6 +59,7 @@ def subject() -> ConfigDict:
       dtype="float32",  # of activations; parameters stay float32
       remat="dots",  # none | dots | full: what is kept for the backward pass
       chunk=32,  # tokens of a row whose logits exist at one time
+      attention="auto",  # auto | xla | splash; auto = by the devices
     )
   )
   # Who says what completions are worth; {} = nobody. `critic` below sets it.

@@ -14,6 +14,7 @@ FLOORS = {
   "statistics": 1,
   "sharding": 1,
   "models": 2,
+  "kernels": 2,
   "data": 2,
   "metrics": 2,
   "alarms": 2,

@@ -8,6 +8,7 @@ import pytest
 from alignjax.models.layers import Block, Norm
 from alignjax.models.lm import LM, unconstrained
 from alignjax.models.transformer import angles
+from alignjax.ops.attention import attend
 
 
 def hidden(lm, params, tokens, positions=None, documents=None):
@@ -47,7 +48,7 @@ def by_hand(lm, params, tokens):
       layer = layer[name]
     if index is not None:
       layer = jax.tree.map(lambda x, index=index: x[index], layer)
-    block = Block(c, window, unconstrained)
+    block = Block(c, window, unconstrained, attend)
     x, _ = block.apply({"params": layer}, x, stream, None)
   norm = Norm(c.norm, c.norm_eps)
   return norm.apply({"params": params["final_norm"]}, x)

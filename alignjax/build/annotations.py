@@ -163,7 +163,8 @@ def _reference(found, config, place, lm, params) -> tuple[LM, dict]:
   tables = [*found.tables.train.values(), *found.tables.held.values()]
   check_vocabulary(tables, other.config.vocab)
   options = {
-    k: getattr(lm, k) for k in ("dtype", "remat", "chunk", "constrain")
+    k: getattr(lm, k)
+    for k in ("dtype", "remat", "chunk", "constrain", "attend")
   }
   return dataclasses.replace(other, **options), params
 

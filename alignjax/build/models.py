@@ -11,7 +11,7 @@ from typing import NamedTuple
 import jax
 from ml_collections import ConfigDict
 
-from alignjax import optim, pretrained, sharding
+from alignjax import kernels, optim, pretrained, sharding
 from alignjax.build.critics import valued, with_critic
 from alignjax.checkpoint import Checkpoints
 from alignjax.data.tokenizer import byte_tokenizer
@@ -56,7 +56,15 @@ def outline(config: ConfigDict, place: sharding.Placement) -> tuple[LM, object]:
   m = config.model
   found, tokenizer = shape(config)
   adapters = Lora(**config.lora) if config.lora.rank else None
-  lm = LM(found, m.dtype, m.remat, m.chunk, place.constrain, adapters)
+  lm = LM(
+    found,
+    dtype=m.dtype,
+    remat=m.remat,
+    chunk=m.chunk,
+    constrain=place.constrain,
+    attend=kernels.chosen(place, m.attention)[0],
+    lora=adapters,
+  )
   lm = valued(lm, config)
   place.tree(lm.shapes())
   return lm, tokenizer

@@ -27,6 +27,7 @@ FREE = (
   "model.adapter",
   "model.remat",
   "model.chunk",
+  "model.attention",
   "model.scores",
   "reference.path",
   "reference.revision",

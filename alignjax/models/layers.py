@@ -9,9 +9,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from alignjax.models.config import ModelConfig
-from alignjax.ops.attention import Past, at_least_float32, attend, rotate
+from alignjax.ops.attention import Past, at_least_float32, rotate
 
 Constrain = Callable[[jax.Array, str], jax.Array]
+Attend = Callable[..., jax.Array]  # as `ops.attention.attend`
 
 ACTIVATIONS = {
   "silu": jax.nn.silu,
@@ -86,7 +87,7 @@ class Linear(nn.Module):
 
 
 class Attention(nn.Module):
-  """Projections around `ops.attention.attend`; window in tokens, 0 for none.
+  """Projections around attention; window in tokens, 0 for none.
 
   Returns [B, L, D], and the keys and values [B, K, L, N] of the L tokens.
   """
@@ -94,6 +95,7 @@ class Attention(nn.Module):
   config: ModelConfig
   window: int
   constrain: Constrain
+  attend: Attend
 
   @nn.compact
   def __call__(self, x, stream, past):
@@ -114,7 +116,7 @@ class Attention(nn.Module):
       q, k = rotate(q, *turn), rotate(k, *turn)
     q, k, v = (self.constrain(a, n) for a, n in zip((q, k, v), HEAD_NAMES))
     k, v = k.swapaxes(1, 2), v.swapaxes(1, 2)
-    y = attend(
+    y = self.attend(
       q,
       k,
       v,
@@ -165,6 +167,7 @@ class Block(nn.Module):
   config: ModelConfig
   window: int
   constrain: Constrain
+  attend: Attend
 
   @nn.compact
   def __call__(self, x, stream, past):
@@ -175,7 +178,9 @@ class Block(nn.Module):
     def norm(name, x, wanted):
       return Norm(c.norm, c.norm_eps, name=name)(x) if wanted else x
 
-    attention = Attention(c, self.window, self.constrain, name="attention")
+    attention = Attention(
+      c, self.window, self.constrain, self.attend, name="attention"
+    )
     mlp = Mlp(c, self.constrain, name="mlp")
     y, own = attention(norm("attention_norm", x, before), stream, past)
     y = norm("attention_post_norm", y, after)

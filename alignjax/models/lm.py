@@ -11,9 +11,10 @@ from jaxtyping import Array, Float, Int, Key
 
 from alignjax.models import heads, lora
 from alignjax.models.config import ModelConfig
-from alignjax.models.layers import Constrain
+from alignjax.models.layers import Attend, Constrain
 from alignjax.models.lora import Lora
 from alignjax.models.transformer import REMAT, Transformer
+from alignjax.ops.attention import attend
 from alignjax.ops.divergence import jsd
 from alignjax.ops.noise import neftune as noise_of
 from alignjax.ops.readout import logits_of, readout
@@ -53,6 +54,7 @@ class LM:
     matrix products with weights.
   chunk: tokens of a row whose logits exist at one time.
   constrain: (array, activation name) → array, from `sharding`.
+  attend: attention; that of `ops.attention`, or a kernel from `kernels`.
   lora: the adapters of parameters that hold a subtree "lora"; parameters
     without it are the base alone.
   teacher: whom the statistic "jsd" is of.
@@ -67,6 +69,7 @@ class LM:
   remat: str = "dots"
   chunk: int = 32
   constrain: Constrain = unconstrained
+  attend: Attend = attend
   lora: Lora | None = None
   teacher: Teacher | None = None
   values: bool = False
@@ -86,7 +89,9 @@ class LM:
 
   @property
   def module(self) -> Transformer:
-    return Transformer(self.config, self.remat, self.constrain, keep=False)
+    return Transformer(
+      self.config, self.remat, self.constrain, self.attend, keep=False
+    )
 
   def init(self, key: jax.Array) -> Params:
     """Random float32 parameters."""
@@ -161,7 +166,9 @@ class LM:
     past: None, or (keys and values of earlier tokens, in the form that this
     returns, their positions [B, C], their documents [B, C], -1 in free slots).
     """
-    module = Transformer(self.config, "none", self.constrain, keep=True)
+    module = Transformer(
+      self.config, "none", self.constrain, self.attend, keep=True
+    )
     return module.apply(
       self.variables(weights), tokens, positions, documents, past
     )

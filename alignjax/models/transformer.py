@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from alignjax.models.config import ModelConfig, Rope
-from alignjax.models.layers import Block, Constrain, Norm, normal
+from alignjax.models.layers import Attend, Block, Constrain, Norm, normal
 from alignjax.ops.attention import frequencies
 
 REMAT = {
@@ -21,6 +21,7 @@ class Period(nn.Module):
 
   config: ModelConfig
   constrain: Constrain
+  attend: Attend
   keep: bool
 
   @nn.compact
@@ -28,7 +29,9 @@ class Period(nn.Module):
     own = []
     for j in range(self.config.period):
       window = self.config.windows[j]
-      block = Block(self.config, window, self.constrain, name=str(j))
+      block = Block(
+        self.config, window, self.constrain, self.attend, name=str(j)
+      )
       x, kv = block(x, stream, past and past[j])
       own.append(kv)
     return x, tuple(own) if self.keep else None
@@ -48,6 +51,7 @@ class Transformer(nn.Module):
   config: ModelConfig
   remat: str
   constrain: Constrain
+  attend: Attend
   keep: bool
 
   def rematerialised(self, module):
@@ -69,10 +73,11 @@ class Transformer(nn.Module):
     c = self.config
     V, D = c.vocab, c.width
     table = self.param("embed", normal(0.02), (V, D))
-    # Gathered over the axes that rows lie on: looking rows up in a table split
-    # along its width makes the compiler replicate the result.
-    table = self.constrain(table, "table")
-    x = self.constrain(jnp.take(table, tokens, axis=0), "hidden")
+    # Every device looks all rows up in its own columns of the table, and then
+    # gives away what is not of its rows: the table itself is never gathered.
+    ids = self.constrain(tokens, "ids")
+    x = self.constrain(jnp.take(table, ids, axis=0), "looked_up")
+    x = self.constrain(x, "hidden")
     if noise is not None:
       x = x + self.constrain(noise.astype(x.dtype), "hidden")
     if c.embed_scale != 1.0:
@@ -98,12 +103,12 @@ class Transformer(nn.Module):
         split_rngs={"params": True},
         in_axes=(0, nn.broadcast),
         length=whole,
-      )(c, self.constrain, self.keep, name="layers")
+      )(c, self.constrain, self.attend, self.keep, name="layers")
       x, own = layers(x, stacked, stream)
     for j in range(c.depth - whole * c.period):
       window = c.windows[whole * c.period + j]
       block = self.rematerialised(Block)(
-        c, window, self.constrain, name=f"tail_{j}"
+        c, window, self.constrain, self.attend, name=f"tail_{j}"
       )
       x, kv = block(x, stream, tail and tail[j])
       rest.append(kv)

@@ -83,6 +83,7 @@ def readout(
 
   @jax.checkpoint
   def one(hidden, targets, head):
+    hidden = constrain(hidden, "read")
     logits = constrain(logits_of(hidden, head, softcap), "logits")
     return statistics(logits / temperature, targets, needs)
 

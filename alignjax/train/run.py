@@ -7,7 +7,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from alignjax import build, optim, sharding, step
+from alignjax import build, kernels, optim, sharding, step
 from alignjax.log import Counting
 
 
@@ -179,7 +179,8 @@ class Run:
     lines = [
       f"{c.family}, {n['trained']:,} parameters trained, "
       f"{n['frozen']:,} frozen, mesh {'×'.join(map(str, mesh.shape.values()))}"
-      f" of {mesh.size} {mesh.devices.flat[0].device_kind} device(s)"
+      f" of {mesh.size} {mesh.devices.flat[0].device_kind} device(s)",
+      kernels.chosen(self.place, self.config.model.attention)[1],
     ]
     if self.moving is not None:
       lines.append(
