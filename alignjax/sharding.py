@@ -58,6 +58,13 @@ def _spec(axes: Axes, ndim: int) -> P:
   return P(*[None] * (ndim - len(axes)), *axes)
 
 
+def _without_rows(axis):
+  """One entry of a spec, without the axes that rows lie on."""
+  if isinstance(axis, tuple):
+    return tuple(a for a in axis if a not in ROWS) or None
+  return None if axis in ROWS else axis
+
+
 @dataclass(frozen=True)
 class Placement:
   """Where everything lies on a mesh.
@@ -75,7 +82,14 @@ class Placement:
     return id(self)
 
   def constrain(self, x: jax.Array, name: str) -> jax.Array:
-    """`with_sharding_constraint` by activation name."""
+    """`with_sharding_constraint` by activation name, or by parameter path.
+
+    A parameter is used whole over the axes that rows lie on, and its gradient
+    lies as it does itself: a plain constraint's own gradient would be whole on
+    every device first.
+    """
+    if "/" in name:
+      return self._used(x, name)
     if name not in self.activations:
       raise KeyError(
         f"No sharding for activation {name!r}; "
@@ -83,6 +97,20 @@ class Placement:
       )
     spec = _spec(self.activations[name], x.ndim)
     return jax.lax.with_sharding_constraint(x, NamedSharding(self.mesh, spec))
+
+  def _used(self, x: jax.Array, path: str) -> jax.Array:
+    pattern, axes = self._rule(path, x.shape)
+    lies = _spec(axes, x.ndim)
+    whole = P(*(_without_rows(axis) for axis in lies))
+    if whole == lies:
+      return x
+
+    def put(x, spec):
+      return jax.lax.with_sharding_constraint(x, NamedSharding(self.mesh, spec))
+
+    used = jax.custom_vjp(lambda x: put(x, whole))
+    used.defvjp(lambda x: (put(x, whole), None), lambda _, g: (put(g, lies),))
+    return used(x)
 
   @property
   def replicated(self) -> NamedSharding:
@@ -99,8 +127,7 @@ class Placement:
     """What the number of rows must be a multiple of."""
     return self.mesh.shape["data"] * self.mesh.shape["fsdp"]
 
-  def param(self, path: str, shape: Sequence[int]) -> NamedSharding:
-    """The sharding of one parameter."""
+  def _rule(self, path: str, shape: Sequence[int]) -> tuple[str, Axes]:
     rule = next((r for r in self.params if re.fullmatch(r[0], path)), None)
     if rule is None:
       raise ValueError(
@@ -108,7 +135,11 @@ class Placement:
         "Add a (regex, axes) pair to config.sharding.params; "
         "() replicates it."
       )
-    pattern, axes = rule
+    return rule
+
+  def param(self, path: str, shape: Sequence[int]) -> NamedSharding:
+    """The sharding of one parameter."""
+    pattern, axes = self._rule(path, shape)
     if len(axes) > len(shape):
       raise ValueError(
         f"Rule {pattern!r} names {len(axes)} axes; {path} has shape "

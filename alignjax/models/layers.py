@@ -65,12 +65,14 @@ class Linear(nn.Module):
   inputs: tuple[int, ...]
   outputs: tuple[int, ...]
   bias: bool
+  constrain: Constrain
   std: float = 0.02
 
   @nn.compact
   def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
     shape = (*self.inputs, *self.outputs)
     kernel = self.param("kernel", normal(self.std), shape).astype(x.dtype)
+    kernel = self.constrain(kernel, "/".join((*self.path, "kernel")))
     size = math.prod(self.inputs)
     flat = x.reshape(-1, size)
     y = flat @ kernel.reshape(size, -1)
@@ -103,7 +105,7 @@ class Attention(nn.Module):
     D, H, K, N = c.width, c.heads, c.kv_heads, c.head_size
 
     def project(name, heads):
-      return Linear((D,), (heads, N), c.qkv_bias, name=name)(x)
+      return Linear((D,), (heads, N), c.qkv_bias, self.constrain, name=name)(x)
 
     q, k, v = project("query", H), project("key", K), project("value", K)
     if c.qk_norm != "none":
@@ -129,7 +131,7 @@ class Attention(nn.Module):
       softcap=c.attention_softcap,
     )
     std = 0.02 / (2 * c.depth) ** 0.5
-    out = Linear((H, N), (D,), c.out_bias, std, name="out")
+    out = Linear((H, N), (D,), c.out_bias, self.constrain, std, name="out")
     return out(y), (k, v)
 
 
@@ -148,13 +150,14 @@ class Mlp(nn.Module):
     D, F = c.width, c.hidden
 
     def up(name):
-      return Linear((D,), (F,), c.mlp_bias, name=name)(x)
+      return Linear((D,), (F,), c.mlp_bias, self.constrain, name=name)(x)
 
     act = ACTIVATIONS[c.activation]
     y = act(up("gate")) * up("up") if c.gated else act(up("up"))
     y = self.constrain(y, "mlp")
     std = 0.02 / (2 * c.depth) ** 0.5
-    return Linear((F,), (D,), c.mlp_bias, std, name="down")(y)
+    down = Linear((F,), (D,), c.mlp_bias, self.constrain, std, name="down")
+    return down(y)
 
 
 class Block(nn.Module):
