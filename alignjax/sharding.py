@@ -6,7 +6,7 @@ tables in the config say over which axes they lie.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import jax
 import numpy as np
@@ -71,12 +71,13 @@ class Placement:
 
   params: (path regex, axes of the last dimensions), first match wins. Every
     parameter must match a rule and every rule a parameter.
-  activations: name → axes.
+  activations: name → axes. gradients: the same of gradients that lie elsewhere.
   """
 
   mesh: Mesh
   params: Sequence[tuple[str, Axes]]
   activations: Mapping[str, Axes]
+  gradients: Mapping[str, Axes] = field(default_factory=dict)
 
   def __hash__(self):
     return id(self)
@@ -85,31 +86,32 @@ class Placement:
     """`with_sharding_constraint` by activation name, or by parameter path.
 
     A parameter is used whole over the axes that rows lie on, and its gradient
-    lies as it does itself: a plain constraint's own gradient would be whole on
-    every device first.
+    lies as it does itself; so does that of an activation lie as `gradients`
+    says. A plain constraint's gradient lies as the constraint does: a sum over
+    all devices would be made whole on each before it is split.
     """
     if "/" in name:
-      return self._used(x, name)
+      lies = _spec(self._rule(name, x.shape)[1], x.ndim)
+      return self._put(x, P(*map(_without_rows, lies)), lies)
     if name not in self.activations:
       raise KeyError(
         f"No sharding for activation {name!r}; "
         f"config.sharding.activations has {', '.join(self.activations)}."
       )
-    spec = _spec(self.activations[name], x.ndim)
-    return jax.lax.with_sharding_constraint(x, NamedSharding(self.mesh, spec))
+    there = _spec(self.activations[name], x.ndim)
+    back = self.gradients.get(name)
+    return self._put(x, there, there if back is None else _spec(back, x.ndim))
 
-  def _used(self, x: jax.Array, path: str) -> jax.Array:
-    pattern, axes = self._rule(path, x.shape)
-    lies = _spec(axes, x.ndim)
-    whole = P(*(_without_rows(axis) for axis in lies))
-    if whole == lies:
-      return x
+  def _put(self, x: jax.Array, there: P, back: P) -> jax.Array:
+    """x lies `there`, its gradient `back`."""
 
     def put(x, spec):
       return jax.lax.with_sharding_constraint(x, NamedSharding(self.mesh, spec))
 
-    used = jax.custom_vjp(lambda x: put(x, whole))
-    used.defvjp(lambda x: (put(x, whole), None), lambda _, g: (put(g, lies),))
+    if there == back:
+      return put(x, there)
+    used = jax.custom_vjp(lambda x: put(x, there))
+    used.defvjp(lambda x: (put(x, there), None), lambda _, g: (put(g, back),))
     return used(x)
 
   @property

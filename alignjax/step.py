@@ -19,7 +19,7 @@ from jaxtyping import Array, Float, Int
 
 from alignjax.ops import spikes
 from alignjax.ops.microbatches import microbatches, summed
-from alignjax.optim import VALUES, Schedule, merge, values_alone
+from alignjax.optim import VALUES, Schedule, cast, merge, values_alone
 from alignjax.types import Batch, Term, Terms
 
 # params, batch, needs, a key a row → per-token statistics [B, T]
@@ -247,7 +247,7 @@ def make_train_step(
     if warmup:
       grads = values_alone(grads, state.step < warmup)
     metrics = metrics_of(objectives, terms)
-    norm = optax.global_norm(grads)
+    norm = optax.global_norm(cast(grads, "float32"))
     values = jnp.stack([metrics["loss"], norm])
     good = jnp.isfinite(values).all()
     seen = state.history, state.step

@@ -27,8 +27,14 @@ ACTIVATIONS = {
   "mlp": (ROWS, None, "tensor"),
   # The head is split over the vocabulary, and chunks of tokens come to it.
   "table": (("fsdp", "tensor"), None),
+  "head": (("fsdp", "tensor"), None),
   "read": ("data", None, None),
   "logits": ("data", None, ("fsdp", "tensor")),
+}
+# Of those that every device makes a part of, so that the sum is split at once.
+GRADIENTS = {
+  "table": ("tensor", "fsdp"),  # as embed and head lie
+  "read": (ROWS, None, None),
 }
 
 
@@ -56,7 +62,13 @@ def subject() -> ConfigDict:
       revision="",  # of a hub name
       adapter="",  # folder of PEFT's, merged into the model
       scores=0,  # scalar heads of a reward model; 0 = as the model has
-      dtype="float32",  # of activations; parameters stay float32
+      dtype="float32",  # of activations and of weights as they are used
+      # What weights are kept in between steps. bfloat16: half the memory, and
+      # updates below 1/256 of a weight are lost, which most at lr = 1e-5 are.
+      param_dtype="float32",
+      # The same of what is not trained (an adapter's base, a reference, a
+      # teacher); with dtype="bfloat16" it changes no number.
+      frozen_dtype="float32",
       remat="dots",  # none | dots | full: what is kept for the backward pass
       chunk=32,  # tokens of a row whose logits exist at one time
       attention="auto",  # auto | xla | splash; auto = by the devices
@@ -66,7 +78,9 @@ def subject() -> ConfigDict:
   c.critic = ConfigDict()
   # Adapters; rank 0 = none. `lora` below sets them and what goes with them.
   c.lora = ConfigDict(dict(rank=0, alpha=32.0, targets=(), root=False))
-  c.sharding = ConfigDict(dict(params=PARAMS, activations=ACTIVATIONS))
+  c.sharding = ConfigDict(
+    dict(params=PARAMS, activations=ACTIVATIONS, gradients=GRADIENTS)
+  )
   return c
 
 
@@ -133,6 +147,7 @@ def base() -> ConfigDict:
       weight_decay=0.0,
       no_decay=(".*(scale|bias)",),  # path regexes
       lr_factors=(),  # (path regex, factor)
+      moment_dtype="float32",  # bfloat16: half the memory, for b2 <= 0.99
       frozen=(),  # path regexes
       # Options of each optimizer; those of optim.name are read.
       adamw=dict(b1=0.9, b2=0.95, eps=1e-8),

@@ -112,18 +112,18 @@ def arrays(text):
 
 
 def whole_vocabulary(text, rows, predicted, mesh, vocab=264, width=128):
-  """Arrays that hold all predicted places of a device's rows × its words."""
-  data, fsdp, tensor = mesh
-  words = {vocab, vocab // tensor}
+  """Arrays of words that hold a device's share of all predicted places."""
+  _, fsdp, tensor = mesh
+  words = {vocab, vocab // tensor, vocab // (fsdp * tensor)}
   widths = {width, width // fsdp}
-  places = rows // (data * fsdp) * predicted
+  share = rows * predicted * vocab // np.prod(mesh)
   found = []
   for dims in arrays(text):
     rest = list(dims)
     for word in words & set(dims):
       rest.remove(word)
-      table = len(rest) == 1 and rest[0] in widths  # embedding, head
-      if not table and np.prod(rest) >= places:
+      table = np.prod(rest) in widths  # embedding, head
+      if not table and np.prod(dims) >= share:
         found.append(dims)
       break
   return found
@@ -136,7 +136,7 @@ def test_no_array_is_places_by_vocabulary(program, mesh):
   assert predicted >= 3 * SETTINGS["model__chunk"]
   assert not whole_vocabulary(found.text, rows, predicted, mesh)
   # The chunk is there, so the search reads the program it means.
-  own, words = rows // (mesh[0] * mesh[1]), 264 // mesh[2]
+  own, words = rows // mesh[0], 264 // (mesh[1] * mesh[2])
   chunk = {(own, 8, words), (own * 8, words), (8, words)}
   assert arrays(found.text) & chunk
 
@@ -146,7 +146,8 @@ def test_a_place_by_vocabulary_array_would_be_found():
     assert whole_vocabulary(f"f32[{shape}]{{}}", 8, 24, (1, 1, 1)), shape
   for shape in ("1,24,264", "24,264"):
     assert whole_vocabulary(f"bf16[{shape}]", 8, 24, (8, 1, 1)), shape
-  assert whole_vocabulary("f32[4,24,132]", 8, 24, (1, 2, 2))
+  for shape in ("4,24,132", "8,24,66"):
+    assert whole_vocabulary(f"f32[{shape}]", 8, 24, (1, 2, 2)), shape
   for shape in ("8,8,264", "264,128", "128,264", "8,24,128"):
     assert not whole_vocabulary(f"f32[{shape}]", 8, 24, (1, 1, 1)), shape
 
@@ -238,19 +239,19 @@ def test_nothing_is_rematerialised_involuntarily(root):
     assert "nvoluntary full remat" in provoked  # so it would have been seen
 
 
-def moved(text):
+def moved(text, length=96):
   """Activations [rows, tokens, …] that devices send to one another whole."""
   kinds = "all-gather|all-to-all|collective-permute"
-  return re.findall(rf"= (\w+\[\d+,\d+,\d+\])\S* (?:{kinds})\(", text)
+  return re.findall(rf"= (\w+\[\d+,{length},\d+\])\S* (?:{kinds})\(", text)
 
 
 def test_weights_are_gathered_not_activations(program, tiny):
   """What a rematerialisation leaves in the program, said or not."""
   for mesh in ((8, 1, 1), (2, 2, 2), (1, 8, 1)):
     assert not moved(program(mesh).text), mesh
-  # A table split along its width as it is read: what the rules prevent.
+  # Hidden units that lie otherwise than the weights that make them.
   planted = tiny(mesh=(2, 2, 2), **SETTINGS)
-  planted.sharding.activations["table"] = ("tensor", "fsdp")
+  planted.sharding.activations["mlp"] = (None, "fsdp", None)
   place = build.placement(planted)
   lm = LM(preset("tiny"), chunk=8, constrain=place.constrain)
   run = Run(planted, place, lm, build.objectives(planted))

@@ -75,7 +75,7 @@ def test_wrong_rules_say_what_is_wrong():
   shape = jax.ShapeDtypeStruct((4, 4), jnp.float32)
   with pytest.raises(ValueError, match="rule 'gone' matches no parameter"):
     simple((("w", ()), ("gone", ()))).tree({"w": shape})
-  with pytest.raises(KeyError, match="'hiden'; .* table, hidden"):
+  with pytest.raises(KeyError, match="'hiden'; .* looked_up, hidden"):
     p.constrain(jnp.zeros((4, 4)), "hiden")
 
 

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from alignjax.models.layers import Block, Norm
-from alignjax.models.lm import LM, unconstrained
+from alignjax.models.layers import Block, Norm, unconstrained
+from alignjax.models.lm import LM
 from alignjax.models.transformer import angles
 from alignjax.ops.attention import attend
 

@@ -27,6 +27,7 @@ from alignjax.build.training import (
   objectives,
   optimizer,
   schedule,
+  stored,
 )
 
 __all__ = [
@@ -56,6 +57,7 @@ __all__ = [
   "reads_reference",
   "record",
   "schedule",
+  "stored",
   "taught",
   "teacher_weights",
   "trained",

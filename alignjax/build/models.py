@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 
 from alignjax import kernels, optim, pretrained, sharding
 from alignjax.build.critics import valued, with_critic
+from alignjax.build.training import stored
 from alignjax.checkpoint import Checkpoints
 from alignjax.data.tokenizer import byte_tokenizer
 from alignjax.generate import make_generator
@@ -39,6 +40,7 @@ def placement(
     # Pairs are lists in the config.json of a run.
     params=[tuple(rule) for rule in config.sharding.params],
     activations=config.sharding.activations.to_dict(),
+    gradients=config.sharding.gradients.to_dict(),
   )
 
 
@@ -153,7 +155,8 @@ def trained(workdir: Path) -> Model:
   config = ConfigDict(json.loads(file.read_text("utf-8")))
   config.mesh = (1, 1, 1)
   found = model(config, placement(config))
-  params, frozen = optim.split(found.params, config.optim.frozen)
+  split = optim.split(found.params, config.optim.frozen)
+  params, frozen = stored(config, *split)
   folder = folder_of(config, workdir)
   with contextlib.closing(Checkpoints.reader(folder)) as saved:
     newest = saved.newest()

@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 from alignjax import optim
 from alignjax.build import named
 from alignjax.build.tables import Tables
+from alignjax.models.lm import DTYPES
 from alignjax.step import Objective
 
 
@@ -149,7 +150,31 @@ def optimizer(config: ConfigDict, params) -> optax.GradientTransformation:
     no_decay=o.no_decay,
     lr_factors=o.lr_factors,
     options=o[o.name].to_dict() if o.name in o else {},
+    moment_dtype=_dtype("optim.moment_dtype", o.moment_dtype),
   )
+
+
+SMALL = (".*(scale|bias|score_head|value_head)",)  # stay float32
+
+
+def stored(
+  config: ConfigDict, trained: dict, frozen: dict
+) -> tuple[dict, dict]:
+  """Weights as they are kept between steps: `model.param_dtype` what is
+  trained, `model.frozen_dtype` what is not."""
+  m = config.model
+  return tuple(
+    optim.cast(tree, _dtype(f"model.{key}", m[key]), but=SMALL)
+    for tree, key in ((trained, "param_dtype"), (frozen, "frozen_dtype"))
+  )
+
+
+def _dtype(key: str, value: str) -> str:
+  if value not in DTYPES:
+    raise ValueError(
+      f"{key} = {value!r} is unknown; one of {', '.join(DTYPES)}."
+    )
+  return value
 
 
 # Steps or numbers of things; 0 has a meaning of its own.

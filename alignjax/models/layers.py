@@ -14,6 +14,13 @@ from alignjax.ops.attention import Past, at_least_float32, rotate
 Constrain = Callable[[jax.Array, str], jax.Array]
 Attend = Callable[..., jax.Array]  # as `ops.attention.attend`
 
+
+def unconstrained(x: jax.Array, name: str) -> jax.Array:
+  """No mesh: activations stay where they are."""
+  del name
+  return x
+
+
 ACTIVATIONS = {
   "silu": jax.nn.silu,
   "gelu": lambda x: jax.nn.gelu(x, approximate=False),

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from alignjax.models import heads, lora
 from alignjax.models.config import ModelConfig
-from alignjax.models.layers import Attend, Constrain
+from alignjax.models.layers import Attend, Constrain, unconstrained
 from alignjax.models.lora import Lora
 from alignjax.models.transformer import REMAT, Transformer
 from alignjax.ops.attention import attend
@@ -23,15 +23,8 @@ from alignjax.types import Batch
 Params = dict
 DTYPES = ("float32", "bfloat16", "float16", "float64")
 
-
 # Statistics that are not of `ops.readout`.
 _NOT_READ_OUT = ("score", "hidden", "jsd", "value")
-
-
-def unconstrained(x: jax.Array, name: str) -> jax.Array:
-  """No mesh: activations stay where they are."""
-  del name
-  return x
 
 
 class Teacher(NamedTuple):

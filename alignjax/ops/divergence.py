@@ -79,9 +79,12 @@ def jsd(
 
   @jax.checkpoint
   def one(hidden, known, head, known_head):
+    hidden, known = constrain(hidden, "read"), constrain(known, "read")
     s = constrain(logits_of(hidden, head, student_softcap), "logits")
     t = constrain(logits_of(known, known_head, teacher_softcap), "logits")
     return generalized_jsd(s, t, beta=beta)
+
+  student_head = constrain(student_head, "head")
 
   def body(_, x):
     return None, one(*x, student_head, teacher_head)

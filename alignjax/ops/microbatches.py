@@ -19,10 +19,16 @@ def microbatches(batch, k: int):
 
 
 def summed(one: Callable, parts):
-  """The sum of one(*part) over the parts, one at a time."""
+  """The sum of one(*part) over the parts, one at a time, at least float32."""
   first = jax.tree.map(lambda x: x[0], parts)
   shapes = jax.eval_shape(one, *first)
-  zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+
+  def zero(x):
+    real = jnp.issubdtype(x.dtype, jnp.floating)
+    wide = jnp.promote_types(x.dtype, jnp.float32) if real else x.dtype
+    return jnp.zeros(x.shape, wide)
+
+  zeros = jax.tree.map(zero, shapes)
 
   def body(carry, part):
     return jax.tree.map(jnp.add, carry, one(*part)), None

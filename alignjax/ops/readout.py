@@ -87,6 +87,8 @@ def readout(
     logits = constrain(logits_of(hidden, head, softcap), "logits")
     return statistics(logits / temperature, targets, needs)
 
+  head = constrain(head, "head")  # its gradient too, until all are summed
+
   def body(_, x):
     return None, one(*x, head)
 

@@ -74,6 +74,7 @@ def prepare(topology: str) -> None:
   # The plug-in asks no metadata server, and says only what is fatal.
   for name, value in (
     ("TPU_SKIP_MDS_QUERY", "1"),
+    ("TPU_WORKER_HOSTNAMES", "localhost"),
     ("TPU_MIN_LOG_LEVEL", "3"),
     ("TPU_STDERR_LOG_LEVEL", "3"),
     ("ALLOW_MULTIPLE_LIBTPU_LOAD", "1"),

@@ -127,13 +127,16 @@ class Run:
 
   def _state(self, params, frozen) -> step.State:
     sampled = bool(self.config.rollout)
-    return step.init(
-      params,
-      frozen,
+    state = step.init(
+      *build.stored(self.config, params, frozen),
       self.optimizer,
       refers=sampled or self.moving is not None,
       control={"kl": self.config.rollout.kl, "length": 0.0} if sampled else {},
     )
+    if self.moving is not None:
+      return state
+    held = build.stored(self.config, {}, state.reference)[1]
+    return state._replace(reference=held)
 
   def feed(self, batches):
     """Where batches come from: (state, step) → (state, batch, what is told)."""
