@@ -276,3 +276,20 @@ def test_a_config_its_family_cannot_say_is_not_exported():
   config = config_from_hf(LLAMA).replace(windows=(4, 4))
   with pytest.raises(ValueError, match=r"windows = \(4, 4\)"):
     config_to_hf(config)
+
+
+@pytest.mark.parametrize(
+  "name, billions",
+  [
+    ("smollm2_360m", 0.36),
+    ("llama3_8b", 8.03),
+    ("llama3_70b", 70.55),
+    ("qwen3_4b", 4.02),
+    ("qwen3_32b", 32.76),
+    ("gemma3_1b", 1.0),
+    ("gemma3_27b", 27.01),  # without its vision tower
+  ],
+)
+def test_presets_have_as_many_parameters_as_published(name, billions):
+  leaves = jax.tree.leaves(LM(preset(name)).shapes())
+  assert round(sum(x.size for x in leaves) / 1e9, 2) == round(billions, 2)

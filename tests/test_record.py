@@ -21,20 +21,23 @@ data.eval.format data.eval.limit data.eval.path data.eval.reader
 data.eval.split data.eval.weight data.on_bad_row data.template data.train.cap
 data.train.format data.train.limit data.train.path data.train.reader
 data.train.split data.train.weight data.workers log.tensorboard log.wandb mesh
-model.adapter
+model.adapter model.attention
 model.chunk model.path model.preset model.remat model.revision model.scores
 reference.path reference.revision sample.count sample.every sample.max_tokens
 sample.prompts sample.temperature
-sharding.activations.hidden sharding.activations.key
-sharding.activations.logits sharding.activations.mlp
-sharding.activations.query sharding.activations.table
-sharding.activations.value sharding.params teacher.path teacher.preset
+sharding.activations.head sharding.activations.hidden
+sharding.activations.ids sharding.activations.key
+sharding.activations.logits sharding.activations.looked_up
+sharding.activations.mlp sharding.activations.query
+sharding.activations.read sharding.activations.table
+sharding.activations.value sharding.gradients.read sharding.gradients.table
+sharding.params teacher.path teacher.preset
 teacher.revision train.accumulate train.eval_every train.nonfinite
 """
 HELD = """
 data.layout data.max_length data.packing data.ranked data.rows data.too_long
 data.train_on lora.alpha lora.rank lora.root lora.targets model.dtype
-optim.adamw.b1 optim.adamw.b2 optim.adamw.eps optim.clip optim.end
+model.frozen_dtype model.param_dtype optim.moment_dtype optim.adamw.b1 optim.adamw.b2 optim.adamw.eps optim.clip optim.end
 optim.frozen optim.lr optim.lr_factors optim.name optim.no_decay
 optim.schedule optim.warmup optim.weight_decay reference.alpha reference.every
 seed teacher.beta train.batch train.neftune train.spike train.steps

@@ -6,7 +6,7 @@ with those of training, and they have no timeout.
 
 import json
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -51,6 +51,23 @@ class Meeting:
   def tell(self, work: Callable[[], Any]) -> Any:
     """Does `work` on host 0; all hosts get what it found."""
     return self.share(lambda: work() if jax.process_index() == 0 else None)[0]
+
+  def agree(self, mine: Mapping[str, Any]) -> None:
+    """Raises ValueError on all hosts where one has something otherwise."""
+    heard = self.share(lambda: dict(mine))
+    lines = [
+      f"{key}: host {host} has {said.get(key)!r}, host 0 {value!r}"
+      for host, said in enumerate(heard)
+      for key, value in heard[0].items()
+      if said.get(key) != value
+    ]
+    if lines:
+      more = f" (and {len(lines) - 3} more)" if len(lines) > 3 else ""
+      raise ValueError(
+        "Hosts of one run differ:\n"
+        + "\n".join(lines[:3])
+        + f"{more}\nGive all of them one command and one version of the code."
+      )
 
   def _exchange(self, text: str) -> list[str]:
     if jax.process_count() == 1:

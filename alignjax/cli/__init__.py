@@ -4,12 +4,14 @@ Commands are dispatched by hand and import what they need when they run, so
 that help costs nothing.
 """
 
+import os
 import sys
 import traceback
 
 from alignjax.cli.data import data
 from alignjax.cli.evaluate import compare, evaluate
 from alignjax.cli.harness import harness
+from alignjax.cli.hosts import end, join
 from alignjax.cli.models import export, score
 from alignjax.cli.plan import plan
 from alignjax.cli.text import chat, generate
@@ -41,7 +43,9 @@ USAGE = """usage: alignjax COMMAND [options]
                               whose answers a judge prefers, in both orders
   export    --workdir DIR --out FOLDER         write a Hugging Face folder
 
-Every command takes --help, and --debug for a full traceback.
+Every command takes --help, and --debug for a full traceback. train, evaluate,
+score and harness are one run on many hosts: --hosts=auto on a TPU slice or by
+SLURM, --hosts=ADDRESS:PORT,N,I on host I of N where host 0 listens there.
 """
 
 ERROR_LINES = 5
@@ -60,6 +64,8 @@ COMMANDS = {
   "export": export,
 }
 
+MANY = ("train", "evaluate", "score", "harness")  # run on several hosts
+
 
 def main(argv: list[str] | None = None) -> int:
   """Runs one command; returns the exit status (0, 1 error, 2 usage).
@@ -68,7 +74,8 @@ def main(argv: list[str] | None = None) -> int:
   """
   argv = list(sys.argv[1:] if argv is None else argv)
   debug = "--debug" in argv
-  argv = [a for a in argv if a != "--debug"]
+  hosts = "".join(a[8:] for a in argv if a.startswith("--hosts="))
+  argv = [a for a in argv if a != "--debug" and not a.startswith("--hosts=")]
   if not argv or argv[0] in ("-h", "--help", "help"):
     print(USAGE)
     return 0 if argv else 2
@@ -80,6 +87,8 @@ def main(argv: list[str] | None = None) -> int:
     )
     return 2
   try:
+    if argv[0] in MANY:
+      join(hosts)
     command(argv[1:])
   except KeyboardInterrupt:
     return 130
@@ -88,6 +97,11 @@ def main(argv: list[str] | None = None) -> int:
       traceback.print_exc()
     else:
       print(_brief(error), file=sys.stderr)
+    if hosts and "Gloo" in str(error):  # between CPUs, it hears of it first
+      end("another host")
+    if hosts:
+      sys.stderr.flush()
+      os._exit(1)  # jax would wait for the others, which wait for this one
     return 1
   return 0
 

@@ -12,8 +12,17 @@ from alignjax.plan.chips import check, prepare, target
 from alignjax.plan.measure import Measured, TooLarge, measure
 from alignjax.plan.programs import jobs
 from alignjax.plan.report import record, table
+from alignjax.plan.search import fit, scaling
 
-__all__ = ["Measured", "TooLarge", "check", "plan", "prepare"]
+__all__ = [
+  "Measured",
+  "TooLarge",
+  "check",
+  "fit",
+  "plan",
+  "prepare",
+  "scaling",
+]
 
 
 def plan(

@@ -35,7 +35,8 @@ class Memory(NamedTuple):
 class Measured(NamedTuple):
   """One program of a run on one of its devices.
 
-  tokens: of a call, over all devices. seconds: of the compilation.
+  tokens: of a call, over all devices. useful: FLOPs that one device cannot do
+    without; 0 where it is not known. seconds: of the compilation.
   """
 
   name: str
@@ -43,6 +44,7 @@ class Measured(NamedTuple):
   devices: int
   memory: Memory
   costs: Costs
+  useful: float
   seconds: float
 
   def times(self, chip: Chip) -> dict[str, float]:
@@ -56,6 +58,11 @@ class Measured(NamedTuple):
   def bound(self, chip: Chip) -> tuple[str, float]:
     """What a call waits for longest, and for how many seconds."""
     return max(self.times(chip).items(), key=lambda item: item[1])
+
+  def mfu(self, chip: Chip) -> float:
+    """The most of the chip's FLOPs that can go to what is useful (Chowdhery et
+    al. 2022, appendix B)."""
+    return self.useful / chip.flops / self.bound(chip)[1]
 
 
 class TooLarge(ValueError):
@@ -85,7 +92,9 @@ def measure(job: Job, target: Target) -> Measured:
     m.generated_code_size_in_bytes,
   )
   found = costs(hlo.program(compiled.as_text()))
-  return Measured(job.name, job.tokens, job.devices, memory, found, seconds)
+  useful = job.useful / job.devices
+  of = job.tokens, job.devices, memory, found, useful, seconds
+  return Measured(job.name, *of)
 
 
 def held(shapes, shardings) -> int:

@@ -13,6 +13,7 @@ from alignjax.build.plans import finish, plan
 from alignjax.build.rollouts import Maker
 from alignjax.build.shapes import batch_shapes
 from alignjax.data.templates import load_template
+from alignjax.plan.useful import useful
 from alignjax.sample import Prompts
 from alignjax.sharding import Placement
 from alignjax.step import needed
@@ -24,7 +25,8 @@ class Job(NamedTuple):
   """One jitted function and the shapes it is called with.
 
   parts: name → a tree of the arguments' shapes, and where they lie: what stands
-    in memory. tokens: places of all rows, padding too.
+    in memory. tokens: places of all rows, padding too. useful: FLOPs that it
+    cannot do without, over all devices; 0 where it is not known.
   """
 
   name: str
@@ -33,6 +35,7 @@ class Job(NamedTuple):
   parts: dict[str, tuple]
   tokens: int
   devices: int
+  useful: float = 0.0
 
   def lower(self):
     return self.function.lower(*self.arguments)
@@ -60,9 +63,9 @@ def jobs(config: ConfigDict, place: Placement, prompt: int = 0) -> list[Job]:
   }
   found = []
 
-  def job(name, function, *arguments, tokens, parts=held):
-    found.append(Job(name, function, arguments, parts, tokens, place.mesh.size))
-    return found[-1]
+  def job(name, function, *arguments, tokens, parts=held, useful=0.0):
+    of = tokens, place.mesh.size, useful
+    found.append(Job(name, function, arguments, parts, *of))
 
   if config.rollout:
     batch = _rollout(job, config, run, tokenizer, state, prompt)
@@ -70,7 +73,15 @@ def jobs(config: ConfigDict, place: Placement, prompt: int = 0) -> list[Job]:
     batch = batch_shapes(config, place, objectives, prompt)
     if run.asks_before and build.reads_reference(objectives):
       _refer(job, run, lm, batch)
-  job("train step", run.train_step, state, batch, tokens=batch.tokens.size)
+  needs = needed(objectives)
+  job(
+    "train step",
+    run.train_step,
+    state,
+    batch,
+    tokens=batch.tokens.size,
+    useful=useful(config, lm, batch, needs, trained, prompt),
+  )
   return found
 
 

@@ -49,6 +49,11 @@ def rows(found: Sequence[Measured], chip: Chip | None):
       )
     yield "waits for", [m.bound(chip)[0] for m in found]
     yield "tokens/s a chip at most", [f"{most(m, chip):,.0f}" for m in found]
+    if any(m.useful for m in found):
+      yield (
+        "MFU at most",
+        [f"{m.mfu(chip):.3f}"[: 5 * bool(m.useful)] for m in found],
+      )
   yield "compiled in", [f"{m.seconds:.0f} s" for m in found]
 
 
@@ -68,6 +73,7 @@ def record(m: Measured, chip: Chip | None) -> dict:
       "peak": m.memory.peak,
     },
     "flops": m.costs.flops,
+    "useful_flops": m.useful,
     "bytes": m.costs.memory,
     "collectives": {
       k: {"count": n, "bytes": size}
@@ -80,6 +86,7 @@ def record(m: Measured, chip: Chip | None) -> dict:
   if chip is not None:
     found["seconds"] = m.times(chip)
     found["tokens_per_second_per_chip"] = most(m, chip)
+    found["mfu"] = m.mfu(chip)
   return found
 
 

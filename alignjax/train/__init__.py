@@ -35,6 +35,7 @@ def train(
 
   resume: "", "weights-only" or "fresh-optimizer" (`start.begin`).
 
+  Raises ValueError where hosts have other configs or code than host 0.
   Raises FloatingPointError where a step's loss or gradient is not finite, or a
   spike, and the config says stop; that step's update is not applied. Raises
   Stopped (a SystemExit, status 75) after SIGTERM or SIGINT, when the step is
@@ -42,6 +43,7 @@ def train(
   """
   workdir = Path(workdir)
   start.check(resume)
+  start.agree(config, resume)
   place = build.placement(config)
   objectives = build.objectives(config)
   lm, tokenizer = build.outline(config, place)

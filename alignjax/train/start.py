@@ -1,14 +1,18 @@
 """Where a run begins: anew, where it stopped, or with older weights."""
 
 import contextlib
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import jax
 from etils import epath
 from jax.experimental import multihost_utils
+from ml_collections import ConfigDict
 
+from alignjax.build.record import flat
 from alignjax.checkpoint import Checkpoints, Found, differing, refuse
+from alignjax.checkpoint.hosts import Meeting, draw_name
 from alignjax.step import State
 
 RESUME = ("", "weights-only", "fresh-optimizer")
@@ -40,6 +44,20 @@ def check(resume: str) -> None:
       f"--resume={resume!r} is unknown; one of {', '.join(RESUME[1:])}, "
       "or none: to go on as the run is."
     )
+
+
+def agree(config: ConfigDict, resume: str) -> None:
+  """Raises ValueError on all hosts where one has another config or code."""
+  if jax.process_count() == 1:
+    return
+  digest = hashlib.sha256()
+  package = Path(__file__).parents[1]
+  for file in sorted(package.rglob("*.py")):
+    digest.update(str(file.relative_to(package)).encode() + file.read_bytes())
+  facts = {f"config.{key}": value for key, value in flat(config).items()}
+  facts |= {"--resume": resume, "code of alignjax": digest.hexdigest()[:12]}
+  facts |= {"jax": jax.__version__, "devices": jax.local_device_count()}
+  Meeting(draw_name()).agree(facts)
 
 
 def begin(
