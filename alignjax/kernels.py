@@ -1,5 +1,6 @@
 """Attention kernels by backend: which one a mesh's devices run, and why."""
 
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
 
 import jax
@@ -134,7 +135,8 @@ def _kernel(
     block_kv_dkv=block,
     use_fused_bwd_kernel=True,
   )
-  with jax.ensure_compile_time_eval():  # kept: no array of a trace
+
+  def make():
     return kernels.make_splash_mha(
       masks.MultiHeadMask([mask] * heads),
       block_sizes=sizes,
@@ -143,3 +145,8 @@ def _kernel(
       attn_logits_soft_cap=softcap or None,
       interpret=interpret,
     )
+
+  # It is kept, so its arrays may not be of the trace that asks: traces are of
+  # a thread.
+  with ThreadPoolExecutor(1) as other:
+    return other.submit(make).result()

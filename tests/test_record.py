@@ -37,7 +37,8 @@ teacher.revision train.accumulate train.eval_every train.nonfinite
 HELD = """
 data.layout data.max_length data.packing data.ranked data.rows data.too_long
 data.train_on lora.alpha lora.rank lora.root lora.targets model.dtype
-model.frozen_dtype model.param_dtype optim.moment_dtype optim.adamw.b1 optim.adamw.b2 optim.adamw.eps optim.clip optim.end
+model.frozen_dtype model.param_dtype optim.moment_dtype optim.adamw.b1
+optim.adamw.b2 optim.adamw.eps optim.clip optim.end
 optim.frozen optim.lr optim.lr_factors optim.name optim.no_decay
 optim.schedule optim.warmup optim.weight_decay reference.alpha reference.every
 seed teacher.beta train.batch train.neftune train.spike train.steps
