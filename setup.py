@@ -46,6 +46,7 @@ setup(
     "tpu": ["jax[tpu]"],
     # The TPU's compiler, for a machine without one.
     "plan": ["jax[tpu]"],
+    "gcs": ["gcsfs"],  # folders of gs://
     "cuda12": ["jax[cuda12]"],
     "cuda13": ["jax[cuda13]"],
     "evals": ["lm_eval"],

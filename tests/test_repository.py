@@ -75,6 +75,7 @@ def test_setup_names_package_command_and_extras():
   assert set(s["extras_require"]) == {
     "tpu",
     "plan",
+    "gcs",
     "cuda12",
     "cuda13",
     "wandb",

@@ -4,6 +4,7 @@ import math
 import jax
 import numpy as np
 import pytest
+from compilations import Compilations
 
 import alignjax
 from alignjax import build, cli, optim
@@ -26,47 +27,17 @@ SETTINGS = dict(
 )
 
 
-class Seen(Run):
-  """A run that can be asked afterwards how often its steps were compiled.
-
-  Asked at each call: jax lets go of programs when many others came after them.
-  """
-
-  made = []
-
-  def __init__(self, *arguments):
-    super().__init__(*arguments)
-    self.made.append(self)
-    self.compiled = {}
-    for name in ("train_step", "eval_step"):
-      setattr(self, name, self.counting(name, getattr(self, name)))
-
-  def counting(self, name, jitted):
-    def call(*arguments):
-      out = jitted(*arguments)
-      found = jitted._cache_size()
-      self.compiled[name] = max(found, self.compiled.get(name, 0))
-      return out
-
-    return call
-
-
-def watched(monkeypatch):
-  monkeypatch.setattr(train_file, "Run", Seen)
-  monkeypatch.setattr(Seen, "made", [])
-  return Seen.made
-
-
 @pytest.fixture(scope="module")
 def whole(tiny, tmp_path_factory):
-  """(folder, run) of ten steps in one go, with events and a trace."""
+  """(folder, run, compilations) of ten steps in one go, with a trace."""
   folder = tmp_path_factory.mktemp("whole")
-  with pytest.MonkeyPatch.context() as patch:
-    made = watched(patch)
+  made = []
+  with Compilations() as seen, pytest.MonkeyPatch.context() as patch:
+    patch.setattr(train_file, "Run", lambda *a: made.append(Run(*a)) or made[0])
     config = tiny(**SETTINGS, log__tensorboard=True)
     report = train(config, folder, profile=True)
   assert report == folder / "report.html"
-  return folder, made[0]
+  return folder, made[0], seen.counts()
 
 
 def test_a_row_a_step(whole):
@@ -84,7 +55,7 @@ def test_a_row_a_step(whole):
 
 
 def test_a_folder_tells_the_run(whole):
-  folder, run = whole
+  folder, run, _ = whole
   config = json.loads((folder / "config.json").read_text())
   assert config["mesh"] == [2, 2, 2] and config["optim"]["lr"] == 1e-3
   facts = json.loads((folder / "run.json").read_text())
@@ -105,13 +76,12 @@ def test_a_folder_tells_the_run(whole):
 
 
 def test_a_step_is_compiled_once(whole):
-  _, run = whole
-  assert run.compiled == {"train_step": 1, "eval_step": 1}
+  assert whole[2] == {"train_step": 1, "eval_step": 1}
 
 
 def test_a_resumed_run_is_the_run_in_one_go(whole, tiny, tmp_path, monkeypatch):
   """Killed after six steps, with a checkpoint at five."""
-  config, made = tiny(**SETTINGS), watched(monkeypatch)
+  config = tiny(**SETTINGS)
   write = RunLog.write
 
   def killed(self, step, values):
@@ -126,7 +96,9 @@ def test_a_resumed_run_is_the_run_in_one_go(whole, tiny, tmp_path, monkeypatch):
   assert len(read_metrics(tmp_path / "metrics.jsonl")) == 6
   with open(tmp_path / "metrics.jsonl", "a") as file:
     file.write('{"step": 7, "lo')  # a line cut short by the crash
-  train(config, tmp_path)
+  with Compilations() as seen:
+    train(config, tmp_path)
+  assert seen.counts()["train_step"] == 1
   rows, expected = (
     read_metrics(folder / "metrics.jsonl") for folder in (tmp_path, whole[0])
   )
@@ -136,7 +108,6 @@ def test_a_resumed_run_is_the_run_in_one_go(whole, tiny, tmp_path, monkeypatch):
       assert row[name] == other[name], (row["step"], name)
   one, other = (build.trained(f).params for f in (tmp_path, whole[0]))
   jax.tree.map(np.testing.assert_array_equal, one, other)
-  assert [run.compiled["train_step"] for run in made] == [1, 1]
   held, other = (
     read_metrics(f / "evaluations.jsonl")[-1] for f in (tmp_path, whole[0])
   )
@@ -144,14 +115,14 @@ def test_a_resumed_run_is_the_run_in_one_go(whole, tiny, tmp_path, monkeypatch):
 
 
 def test_a_finished_run_is_left_alone(whole, tiny):
-  folder, _ = whole
+  folder = whole[0]
   before = (folder / "metrics.jsonl").read_text()
   assert train(tiny(**SETTINGS), folder) == folder / "report.html"
   assert (folder / "metrics.jsonl").read_text() == before
 
 
 def test_a_folder_of_another_run_is_refused(whole, tiny):
-  folder, _ = whole
+  folder = whole[0]
   before = (folder / "metrics.jsonl").read_text()
   with pytest.raises(ValueError, match="train.steps = 10; .* says 12") as error:
     train(tiny(**SETTINGS | {"train__steps": 12}), folder)
@@ -163,7 +134,7 @@ def test_a_folder_of_another_run_is_refused(whole, tiny):
 
 
 def test_a_run_is_exported_and_loaded(whole, tmp_path, capsys):
-  folder, run = whole
+  folder, run, _ = whole
   out = tmp_path / "model"
   argv = ["export", "--workdir", str(folder), "--out", str(out)]
   assert cli.main(argv) == 0, capsys.readouterr().err
@@ -188,7 +159,7 @@ class One:
 
 
 def test_held_out_loss_is_weighted_by_tokens(whole, tiny):
-  _, run = whole
+  _, run, _ = whole
   config = tiny(**SETTINGS)
   model = build.model(config, run.place)
   data = build.data(config, model.tokenizer, model.lm.config, run.place)

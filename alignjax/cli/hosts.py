@@ -8,7 +8,7 @@ import time
 from alignjax.cli.arguments import quiet
 
 # A host that is silent for so long is lost, and the others end.
-LOST_S, BEAT_S = 40, 5
+LOST_S, BEAT_S = 20, 4
 ALIVE = "alignjax/alive"
 
 
@@ -41,7 +41,7 @@ def join(given: str) -> None:
   quiet()
   import jax
 
-  jax.distributed.initialize(**by_hand, heartbeat_timeout_seconds=LOST_S + 20)
+  jax.distributed.initialize(**by_hand, heartbeat_timeout_seconds=5 * LOST_S)
   Watch().start()
 
 
@@ -64,8 +64,8 @@ def alone() -> None:
 class Watch(threading.Thread):
   """Shows the others that this host lives, and ends it where one does not.
 
-  What waits for a lost host in a collective waits for ever, and jax's own
-  heartbeats end it with a trace of C++.
+  What waits for a lost host in a collective waits for ever. Where host 0 is
+  lost, which keeps the keys, jax aborts the others at once.
   """
 
   def __init__(self):
@@ -83,7 +83,7 @@ class Watch(threading.Thread):
         key = f"{ALIVE}/{self.host}"
         self.client.key_value_set(key, str(beat), allow_overwrite=True)
         heard = self.client.key_value_dir_get(f"{ALIVE}/")
-      except Exception:  # host 0 keeps the keys
+      except Exception:
         end("host 0")
       for name, text in heard:
         if seen.get(name, ("",))[0] != text:
@@ -94,11 +94,13 @@ class Watch(threading.Thread):
 
 
 def end(who: str) -> None:
-  """Ends this process at once; whoever waits for the lost host would not."""
+  """Ends this process at once, as what can be tried again."""
+  from alignjax.train.signals import EXIT_STOPPED
+
   print(
     f"error: {who} was lost. The same command on all hosts, also on another\n"
     "  number of them, goes on from the newest checkpoint.",
     file=sys.stderr,
     flush=True,
   )
-  os._exit(1)
+  os._exit(EXIT_STOPPED)

@@ -69,7 +69,7 @@ def _row(lines: Mapping, metric: str, group: str, seed: int) -> dict | None:
   def scores(name):
     return {
       k: line["scores"][metric]
-      for k, line in lines[name].items()
+      for k, line in sorted(lines[name].items())  # sums are of one order
       if metric in line["scores"] and group in ("", line.get("group", ""))
     }
 
