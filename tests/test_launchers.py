@@ -208,7 +208,7 @@ exit "$worst"
 
 
 def test_a_job_of_two_tasks(root, tmp_path):
-  """The line of srun trains as one run; what was interrupted is queued again."""
+  """The line of srun is one run; what was interrupted is queued again."""
   write(tmp_path / "bin" / "srun", SRUN)
   write(tmp_path / "bin" / "scontrol", '#!/bin/sh\necho "$@" > $HERE/queued\n')
   names = {
