@@ -48,7 +48,7 @@ class Costs(NamedTuple):
     reads its operands and writes its result once, slices as much as they take.
   collectives: kind → (how many, bytes that leave the device).
   largest: the largest array that is no argument, and its bytes.
-  unknown: loops whose length could not be read; they are counted once.
+  unknown: loops whose length could not be read, and is not given.
   """
 
   flops: float
@@ -63,16 +63,20 @@ class Costs(NamedTuple):
     return sum(size for _, size in self.collectives.values())
 
 
-def costs(program: Program) -> Costs:
-  """Walks a program from its entry, each loop times its trips."""
-  return Counting(program).total()
+def costs(program: Program, rounds: int = 0) -> Costs:
+  """Walks a program from its entry, each loop times its trips.
+
+  rounds: of a loop that ends where its data say so; 0 is for one round, and the
+    loop is noted.
+  """
+  return Counting(program, rounds).total()
 
 
 class Counting:
   """One walk over a program."""
 
-  def __init__(self, program: Program):
-    self.program = program
+  def __init__(self, program: Program, rounds: int):
+    self.program, self.rounds = program, rounds
     self.flops, self.memory = 0.0, 0.0
     self.collectives, self.channels = {}, set()
     self.largest, self.unknown = ("", 0.0), []
@@ -112,7 +116,7 @@ class Counting:
     found = [self.program.computations[n.lstrip("%")] for n in names]
 
     def flops(computation):
-      other = Counting(self.program)
+      other = Counting(self.program, self.rounds)
       other.walk(computation, 1)
       return other.flops, other.memory
 
@@ -156,17 +160,16 @@ class Counting:
     self.collectives[kind] = (number + times, size + times * sent)
 
   def trips(self, inside, i: Instruction, body: Computation) -> int:
-    """How often a loop runs; 1, noted in `unknown`, where it is not told."""
+    """How often a loop runs; where it is not told, as `costs` says."""
     told = re.search(r'"known_trip_count":\{"n":"(\d+)"', i.rest)
     if told:
       return int(told.group(1))
     found = trip_count(
       self.program, inside, i, self.named(i, "condition"), body
     )
-    if found is None:
+    if found is None and not self.rounds:
       self.unknown.append(i.name)
-      return 1
-    return found
+    return (self.rounds or 1) if found is None else found
 
 
 def collective(op: str) -> str:

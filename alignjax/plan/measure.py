@@ -91,7 +91,7 @@ def measure(job: Job, target: Target) -> Measured:
     m.temp_size_in_bytes,
     m.generated_code_size_in_bytes,
   )
-  found = costs(hlo.program(compiled.as_text()))
+  found = costs(hlo.program(compiled.as_text()), job.rounds)
   useful = job.useful / job.devices
   of = job.tokens, job.devices, memory, found, useful, seconds
   return Measured(job.name, *of)

@@ -26,7 +26,8 @@ class Job(NamedTuple):
 
   parts: name → a tree of the arguments' shapes, and where they lie: what stands
     in memory. tokens: places of all rows, padding too. useful: FLOPs that it
-    cannot do without, over all devices; 0 where it is not known.
+    cannot do without, over all devices; 0 where it is not known. rounds: of the
+    loop over new tokens, at most; 0 where that is not one loop.
   """
 
   name: str
@@ -36,6 +37,7 @@ class Job(NamedTuple):
   tokens: int
   devices: int
   useful: float = 0.0
+  rounds: int = 0
 
   def lower(self):
     return self.function.lower(*self.arguments)
@@ -63,8 +65,8 @@ def jobs(config: ConfigDict, place: Placement, prompt: int = 0) -> list[Job]:
   }
   found = []
 
-  def job(name, function, *arguments, tokens, parts=held, useful=0.0):
-    of = tokens, place.mesh.size, useful
+  def job(name, function, *arguments, tokens, parts=held, useful=0.0, rounds=0):
+    of = tokens, place.mesh.size, useful, rounds
     found.append(Job(name, function, arguments, parts, *of))
 
   if config.rollout:
@@ -119,7 +121,11 @@ def _rollout(
 
   prompts = Prompts(whole(rows, length), whole(rows), whole(rows))
   new = rows * config.rollout.max_tokens
-  job("sampling", maker.sampler, state, prompts, tokens=new)
+  # The first token comes with the prompt; of slots there are more loops.
+  at_once = config.rollout.slots in (0, rows)
+  rounds = (config.rollout.max_tokens - 1) * at_once
+  given = state, prompts
+  job("sampling", maker.sampler, *given, tokens=new, rounds=rounds)
   samples = jax.eval_shape(maker.sampler, state, prompts)
   batch = jax.eval_shape(maker.lay, prompts, samples)
   scores = whole(rows, dtype=jnp.float32)

@@ -54,6 +54,11 @@ def rows(found: Sequence[Measured], chip: Chip | None):
         "MFU at most",
         [f"{m.mfu(chip):.3f}"[: 5 * bool(m.useful)] for m in found],
       )
+  if any(m.costs.unknown for m in found):
+    yield (
+      "loops counted once",
+      [f"{len(m.costs.unknown)}" * bool(m.costs.unknown) for m in found],
+    )
   yield "compiled in", [f"{m.seconds:.0f} s" for m in found]
 
 
