@@ -71,33 +71,41 @@ class Placement:
 
   params: (path regex, axes of the last dimensions), first match wins. Every
     parameter must match a rule and every rule a parameter.
-  activations: name → axes. gradients: the same of gradients that lie elsewhere.
+  activations: name → axes. gradients, decoding: the same of gradients, and of
+    activations of one new token a row, that lie elsewhere.
   """
 
   mesh: Mesh
   params: Sequence[tuple[str, Axes]]
   activations: Mapping[str, Axes]
   gradients: Mapping[str, Axes] = field(default_factory=dict)
+  decoding: Mapping[str, Axes] = field(default_factory=dict)
 
   def __hash__(self):
     return id(self)
 
-  def constrain(self, x: jax.Array, name: str) -> jax.Array:
+  def constrain(
+    self, x: jax.Array, name: str, decoding: bool = False
+  ) -> jax.Array:
     """`with_sharding_constraint` by activation name, or by parameter path.
 
     A parameter is used whole over the axes that rows lie on, and its gradient
     lies as it does itself; so does that of an activation lie as `gradients`
     says. A plain constraint's gradient lies as the constraint does: a sum over
-    all devices would be made whole on each before it is split.
+    all devices would be made whole on each before it is split. In decoding,
+    where states are smaller than weights, parameters stay as they lie.
     """
     if "/" in name:
       lies = _spec(self._rule(name, x.shape)[1], x.ndim)
-      return self._put(x, P(*map(_without_rows, lies)), lies)
+      used = lies if decoding else P(*map(_without_rows, lies))
+      return self._put(x, used, lies)
     if name not in self.activations:
       raise KeyError(
         f"No sharding for activation {name!r}; "
         f"config.sharding.activations has {', '.join(self.activations)}."
       )
+    if decoding and name in self.decoding:
+      return self._put(x, *[_spec(self.decoding[name], x.ndim)] * 2)
     there = _spec(self.activations[name], x.ndim)
     back = self.gradients.get(name)
     return self._put(x, there, there if back is None else _spec(back, x.ndim))

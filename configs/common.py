@@ -31,6 +31,12 @@ ACTIVATIONS = {
   "read": ("data", None, None),
   "logits": ("data", None, ("fsdp", "tensor")),
 }
+# Of a token a row: weights stay where they lie, and states come to them (Pope
+# et al. 2022, section 3.2.2).
+DECODING = {
+  "hidden": ("data", None, "fsdp"),
+  "mlp": ("data", None, "tensor"),
+}
 # Of those that every device makes a part of, so that the sum is split at once.
 GRADIENTS = {
   "table": ("tensor", "fsdp"),  # as embed and head lie
@@ -79,7 +85,12 @@ def subject() -> ConfigDict:
   # Adapters; rank 0 = none. `lora` below sets them and what goes with them.
   c.lora = ConfigDict(dict(rank=0, alpha=32.0, targets=(), root=False))
   c.sharding = ConfigDict(
-    dict(params=PARAMS, activations=ACTIVATIONS, gradients=GRADIENTS)
+    dict(
+      params=PARAMS,
+      activations=ACTIVATIONS,
+      decoding=DECODING,
+      gradients=GRADIENTS,
+    )
   )
   return c
 

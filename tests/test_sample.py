@@ -9,7 +9,7 @@ from alignjax.models.config import Rope
 from alignjax.models.lm import LM
 from alignjax.sample import make_sampler, prompts_of
 from alignjax.sharding import Placement, make_mesh
-from configs.common import ACTIVATIONS, PARAMS
+from configs.common import ACTIVATIONS, DECODING, PARAMS
 
 IDS = [[5, 9, 2, 7, 30, 11, 3], [8], [4, 4, 17, 22], [31, 6]]
 T = 12
@@ -113,7 +113,9 @@ def test_stop_tokens_end_a_row_and_are_kept(lm, params, greedy):
 
 def test_the_same_sample_on_a_mesh(lm, params, warm):
   alone = warm(prompts())
-  place = Placement(make_mesh((2, 2, 2)), PARAMS, ACTIVATIONS)
+  place = Placement(
+    make_mesh((2, 2, 2)), PARAMS, ACTIVATIONS, decoding=DECODING
+  )
   split = jax.device_put(params, place.tree(params))
   over = dataclasses.replace(lm, constrain=place.constrain)
   found = sampler(over, **WARM)(split, prompts(), jax.random.key(1))

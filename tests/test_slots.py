@@ -14,7 +14,7 @@ from alignjax.sample import make_sampler, prompts_of
 from alignjax.sample.rows import blank, extended
 from alignjax.sample.slots import Slots, served
 from alignjax.sharding import Placement, make_mesh
-from configs.common import ACTIVATIONS, PARAMS
+from configs.common import ACTIVATIONS, DECODING, PARAMS
 
 T = 9
 N = 11
@@ -100,7 +100,9 @@ def test_answers_of_any_length(gpt, draw, options, lengths):
 
 def test_the_same_samples_on_a_mesh(lm, params, plain):
   """Eleven rows, which do not divide over it; slots do."""
-  place = Placement(make_mesh((2, 2, 2)), PARAMS, ACTIVATIONS)
+  place = Placement(
+    make_mesh((2, 2, 2)), PARAMS, ACTIVATIONS, decoding=DECODING
+  )
   split = jax.device_put(params, place.tree(params))
   over = dataclasses.replace(lm, constrain=place.constrain)
   same(run(over, split, slots=8, multiple=4, **WARM), plain)

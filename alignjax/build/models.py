@@ -41,6 +41,7 @@ def placement(
     params=[tuple(rule) for rule in config.sharding.params],
     activations=config.sharding.activations.to_dict(),
     gradients=config.sharding.gradients.to_dict(),
+    decoding=config.sharding.decoding.to_dict(),
   )
 
 

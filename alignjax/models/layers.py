@@ -11,13 +11,15 @@ from jaxtyping import Array, Float
 from alignjax.models.config import ModelConfig
 from alignjax.ops.attention import Past, at_least_float32, rotate
 
-Constrain = Callable[[jax.Array, str], jax.Array]
+Constrain = Callable[..., jax.Array]  # as `unconstrained`
 Attend = Callable[..., jax.Array]  # as `ops.attention.attend`
 
 
-def unconstrained(x: jax.Array, name: str) -> jax.Array:
+def unconstrained(
+  x: jax.Array, name: str, decoding: bool = False
+) -> jax.Array:
   """No mesh: activations stay where they are."""
-  del name
+  del name, decoding
   return x
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -82,9 +83,8 @@ class LM:
 
   @property
   def module(self) -> Transformer:
-    return Transformer(
-      self.config, self.remat, self.constrain, self.attend, keep=False
-    )
+    put = self.constrain
+    return Transformer(self.config, self.remat, put, self.attend, keep=False)
 
   def init(self, key: jax.Array) -> Params:
     """Random float32 parameters."""
@@ -156,12 +156,12 @@ class LM:
     """Hidden states of new tokens, and their keys and values.
 
     weights: parameters after `cast`, so that a decoding loop casts them once.
-    past: None, or (keys and values of earlier tokens, in the form that this
-    returns, their positions [B, C], their documents [B, C], -1 in free slots).
+    past: None, or (keys and values of earlier tokens, as this returns them,
+    their positions [B, C], their documents [B, C], -1 in free slots).
     """
-    module = Transformer(
-      self.config, "none", self.constrain, self.attend, keep=True
-    )
+    decoding = past is not None and tokens.shape[1] == 1
+    put = partial(self.constrain, decoding=True) if decoding else self.constrain
+    module = Transformer(self.config, "none", put, self.attend, keep=True)
     return module.apply(
       self.variables(weights), tokens, positions, documents, past
     )

@@ -95,18 +95,15 @@ class Counting:
     """Adds what a computation does, `times` over."""
     for i in computation.instructions:
       if i.op == "while":
-        body = self.named(i, "body")
+        body = self.program.called(i, "body")
         self.walk(body, times * self.trips(computation, i, body))
       elif i.op in ("call", "async-start"):
         key = "calls" if i.attribute("calls") else "to_apply"
-        self.walk(self.named(i, key), times)
+        self.walk(self.program.called(i, key), times)
       elif i.op == "conditional":
         self.walk(self.dearest(i), times)
       else:
         self.one(computation, i, times)
-
-  def named(self, i: Instruction, key: str) -> Computation:
-    return self.program.computations[i.attribute(key).lstrip("%")]
 
   def dearest(self, i: Instruction) -> Computation:
     """The branch that multiplies most: the plan is of the worst case."""
@@ -129,9 +126,8 @@ class Counting:
     if kind:
       self.collect(kind, inside, i, times)
     if i.op == "fusion":
-      called = self.named(i, "calls")
-      self.fused(called, times)
-      self.memory += times * fusion_bytes(inside, i, called)
+      self.fused(self.program.called(i), times)
+      self.memory += times * fusion_bytes(self.program, inside, i)
     elif i.op not in FREE and not i.op.endswith(("-done", "-update")):
       self.memory += times * plain_bytes(inside, i)
     if i.op not in ("parameter", "tuple", "get-tuple-element", "bitcast"):
@@ -147,7 +143,7 @@ class Counting:
       if kind:
         self.collect(kind, computation, i, times)
       if i.op == "fusion":
-        self.fused(self.named(i, "calls"), times)
+        self.fused(self.program.called(i), times)
 
   def collect(self, kind, inside, i: Instruction, times: int) -> None:
     # One collective may stand in several fusions, a part of it in each.
@@ -165,7 +161,7 @@ class Counting:
     if told:
       return int(told.group(1))
     found = trip_count(
-      self.program, inside, i, self.named(i, "condition"), body
+      self.program, inside, i, self.program.called(i, "condition"), body
     )
     if found is None and not self.rounds:
       self.unknown.append(i.name)

@@ -118,6 +118,10 @@ class Program(NamedTuple):
   entry: str
   head: str
 
+  def called(self, i: Instruction, key: str = "calls") -> Computation:
+    """The computation that an instruction names."""
+    return self.computations[i.attribute(key).lstrip("%")]
+
 
 _HEAD = re.compile(r"^(ENTRY )?%?([\w.\-]+) \(.*\{$")
 _LINE = re.compile(r"^\s+(ROOT )?%([\w.\-]+) = (.*)$")

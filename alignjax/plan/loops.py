@@ -15,7 +15,7 @@ def trip_count(
   test = condition.root
   named, get = condition.named, None
   if test.op == "fusion":  # compare(gte, constant), fused
-    called = program.computations[test.attribute("calls").lstrip("%")]
+    called = program.called(test)
     passed = dict(zip((p.name for p in called.parameters), test.operands))
     named = condition.named | called.named
     test = called.root
@@ -63,7 +63,7 @@ def _step(program: Program, body: Computation, place: int) -> int | None:
   i = _source(body.named, None, root.operands[place])
   named, passed = body.named, None
   if i.op == "fusion":
-    called = program.computations[i.attribute("calls").lstrip("%")]
+    called = program.called(i)
     passed = dict(zip((p.name for p in called.parameters), i.operands))
     named = body.named | called.named
     i = called.root

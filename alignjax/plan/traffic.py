@@ -3,7 +3,7 @@
 import math
 import re
 
-from alignjax.plan.hlo import Computation, Instruction, Shape
+from alignjax.plan.hlo import Computation, Instruction, Program, Shape
 
 
 def operands(inside: Computation, i: Instruction) -> list[tuple[Shape, ...]]:
@@ -30,43 +30,47 @@ def plain_bytes(inside: Computation, i: Instruction) -> float:
 
 
 def fusion_bytes(
-  inside: Computation, i: Instruction, called: Computation
+  program: Program, inside: Computation, i: Instruction
 ) -> float:
   """Of a fusion: what it takes of its operands, what it writes.
 
   An operand of which slices alone are taken is read as far as they go; one
   that is updated in place is written as far as the update goes.
   """
-  total, updated = 0.0, 0
+  called, total = program.called(i), 0.0
   for parameter, shapes in zip(called.parameters, operands(inside, i)):
     if not any(s.main for s in shapes):
       continue
-    taken, changed = _taken(called, parameter)
-    updated += changed
-    total += (
-      min(taken, in_main(shapes)) if taken is not None else in_main(shapes)
-    )
+    whole, taken = in_main(shapes), _taken(program, called, parameter)
+    total += whole if taken is None else min(taken, whole)
   return total + _put(called, i)
 
 
-def _taken(called: Computation, i: Instruction) -> tuple[float | None, bool]:
-  """(bytes read of a value, None for all of it; whether it is updated)."""
-  total, changed = 0.0, False
+def _taken(
+  program: Program, called: Computation, i: Instruction
+) -> float | None:
+  """Bytes read of a value; None for all of it."""
+  total = 0.0
   for use in called.uses.get(i.name, ()):
     if use.op in ("dynamic-slice", "slice", "gather"):
       if use.operands[0] != i.name:
         continue  # an index
       total += sum(s.bytes for s in use.shapes)
     elif use.op == "dynamic-update-slice" and use.operands[0] == i.name:
-      changed = True
-    elif use.op == "bitcast":
-      more, also = _taken(called, use)
-      if more is None:
-        return None, False
-      total, changed = total + more, changed or also
+      continue  # written in place
+    elif use.op in ("bitcast", "fusion"):
+      again = [(called, use)]
+      if use.op == "fusion":
+        within = program.called(use)
+        given = zip(within.parameters, use.operands)
+        again = [(within, p) for p, name in given if name == i.name]
+      more = [_taken(program, *place) for place in again]
+      if None in more:
+        return None
+      total += sum(more)
     else:
-      return None, False
-  return total, changed
+      return None
+  return total
 
 
 def _put(called: Computation, i: Instruction) -> float:
