@@ -4,6 +4,8 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
+LINUX = "sys_platform == 'linux' and platform_machine == 'x86_64'"
+
 setup(
   name="alignjax",
   version="0.1.0",
@@ -45,7 +47,7 @@ setup(
   extras_require={
     "tpu": ["jax[tpu]"],
     # The TPU's compiler, for a machine without one.
-    "plan": ["jax[tpu]"],
+    "plan": [f"jax[tpu]; {LINUX}"],
     "gcs": ["gcsfs"],  # folders of gs://
     "cuda12": ["jax[cuda12]"],
     "cuda13": ["jax[cuda13]"],

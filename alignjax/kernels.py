@@ -13,6 +13,13 @@ from alignjax.sharding import ROWS, Placement
 KERNELS = ("auto", "xla", "splash")
 LANES = 128  # what sizes of a TPU kernel are multiples of
 BLOCK = 512  # queries and keys of a block
+# Without these v5p and v6e wait for each gathered parameter.
+ASYNC = {
+  "xla_tpu_enable_async_collective_fusion": "true",
+  "xla_tpu_enable_async_collective_fusion_fuse_all_gather": "true",
+  "xla_tpu_enable_async_collective_fusion_multiple_steps": "true",
+  "xla_enable_async_all_gather": "true",
+}
 
 
 def chosen(place: Placement, name: str = "auto"):
@@ -39,6 +46,12 @@ def chosen(place: Placement, name: str = "auto"):
     why = "as asked for" if name == "xla" else f"on {platform}"
     return attend, f"attention: xla, in blocks ({why})"
   return partial(splash, place), "attention: splash (tpu)"
+
+
+def compiler_options(place: Placement) -> dict[str, str] | None:
+  """Options of the compiler for a training step on a mesh."""
+  kind = place.mesh.devices.flat[0].device_kind
+  return ASYNC if kind in ("TPU v5", "TPU v5p", "TPU v6 lite") else None
 
 
 def splash(

@@ -15,9 +15,7 @@ Constrain = Callable[..., jax.Array]  # as `unconstrained`
 Attend = Callable[..., jax.Array]  # as `ops.attention.attend`
 
 
-def unconstrained(
-  x: jax.Array, name: str, decoding: bool = False
-) -> jax.Array:
+def unconstrained(x: jax.Array, name: str, decoding: bool = False) -> jax.Array:
   """No mesh: activations stay where they are."""
   del name, decoding
   return x

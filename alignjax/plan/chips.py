@@ -42,21 +42,13 @@ HOSTS = {
     "chips_per_host_bounds": (2, 2, 1),
   }
 }
-# Without these v5p and v6e wait for each gathered parameter.
-ASYNC = {
-  "xla_tpu_enable_async_collective_fusion": "true",
-  "xla_tpu_enable_async_collective_fusion_fuse_all_gather": "true",
-  "xla_tpu_enable_async_collective_fusion_multiple_steps": "true",
-  "xla_enable_async_all_gather": "true",
-}
 
 
 class Target(NamedTuple):
-  """Devices to compile for, what they are, and options of their compiler."""
+  """Devices to compile for, and what they are."""
 
   devices: list
   chip: Chip | None
-  options: dict[str, str]
 
 
 def prepare(topology: str) -> None:
@@ -106,7 +98,7 @@ def target(topology: str) -> Target:
     devices = jax.devices()
     here = devices[0].device_kind
     chip = next((c for name, c in GPUS.items() if name in here), None)
-    return Target(devices, chip, {})
+    return Target(devices, chip)
   from jax.experimental import topologies
 
   try:
@@ -120,4 +112,4 @@ def target(topology: str) -> Target:
         "pip install 'alignjax[plan]'."
       ) from None
     raise ValueError(f"--topology={topology}: {error}") from None
-  return Target(list(found.devices), TPUS[kind], {} if kind == "v5e" else ASYNC)
+  return Target(list(found.devices), TPUS[kind])

@@ -77,7 +77,7 @@ def measure(job: Job, target: Target) -> Measured:
   start = time.perf_counter()
   parts = {name: held(*of) for name, of in job.parts.items()}
   try:
-    compiled = job.lower().compile(compiler_options=target.options or None)
+    compiled = job.lower().compile()
   except jax.errors.JaxRuntimeError as error:
     if "RESOURCE_EXHAUSTED" not in str(error):
       raise

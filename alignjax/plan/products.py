@@ -115,7 +115,8 @@ def _splash(inside: Computation, i: Instruction) -> float:
     return 0.0
   shapes = [s[0] for s in operands(inside, i)]
   _, rows, wide = shapes[0].sizes  # of each block of queries, those of keys
-  heads, length, width = shapes[2].sizes
+  *_, length, width = shapes[2].sizes
+  heads = shapes[2].elements / length / width  # of all rows
   visited = sum(min(row + 1, wide) for row in range(rows)) / rows**2
   products = 2 if which.group(1) == "fwd" else 5
   return products * 2.0 * heads * length * length * width * visited

@@ -80,6 +80,7 @@ class Run:
       in_shardings=(self.shardings, place.rows),
       out_shardings=(self.shardings, place.replicated),
       donate_argnums=0,
+      compiler_options=kernels.compiler_options(place),
     )
     self.eval_step = jax.jit(
       step.make_eval_step(self.lm.stats, objectives, annotate),
