@@ -4,8 +4,6 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
-LINUX = "sys_platform == 'linux' and platform_machine == 'x86_64'"
-
 setup(
   name="alignjax",
   version="0.1.0",
@@ -47,7 +45,9 @@ setup(
   extras_require={
     "tpu": ["jax[tpu]"],
     # The TPU's compiler, for a machine without one.
-    "plan": [f"jax[tpu]; {LINUX}"],
+    "plan": [
+      "jax[tpu]; sys_platform == 'linux' and platform_machine == 'x86_64'"
+    ],
     "gcs": ["gcsfs"],  # folders of gs://
     "cuda12": ["jax[cuda12]"],
     "cuda13": ["jax[cuda13]"],
