@@ -6,7 +6,7 @@ tables in the config say over which axes they lie.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import jax
 import numpy as np
@@ -71,8 +71,9 @@ class Placement:
 
   params: (path regex, axes of the last dimensions), first match wins. Every
     parameter must match a rule and every rule a parameter.
-  activations: name → axes. gradients, decoding: the same of gradients, and of
-    activations of one new token a row, that lie elsewhere.
+  activations: name → axes. gradients, decoding, undivided: the same of what
+    lies elsewhere: of gradients, of activations of one new token a row, of a
+    vocabulary that does not divide over fsdp · tensor.
   """
 
   mesh: Mesh
@@ -80,9 +81,17 @@ class Placement:
   activations: Mapping[str, Axes]
   gradients: Mapping[str, Axes] = field(default_factory=dict)
   decoding: Mapping[str, Axes] = field(default_factory=dict)
+  undivided: Mapping[str, Axes] = field(default_factory=dict)
 
   def __hash__(self):
     return id(self)
+
+  def of_vocabulary(self, size: int) -> "Placement":
+    """The same, of models of so many tokens."""
+    if size % (self.mesh.shape["fsdp"] * self.mesh.shape["tensor"]) == 0:
+      return self
+    changed = {**self.activations, **self.undivided}
+    return replace(self, activations=changed)
 
   def constrain(
     self, x: jax.Array, name: str, decoding: bool = False

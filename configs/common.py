@@ -31,6 +31,13 @@ ACTIVATIONS = {
   "read": ("data", None, None),
   "logits": ("data", None, ("fsdp", "tensor")),
 }
+# The same of a vocabulary that does not divide over fsdp · tensor.
+UNDIVIDED = {
+  "table": ("tensor", None),
+  "head": ("tensor", None),
+  "read": (ROWS, None, None),
+  "logits": (ROWS, None, "tensor"),
+}
 # Of a token a row: weights stay where they lie, and states come to them (Pope
 # et al. 2022, section 3.2.2).
 DECODING = {
@@ -88,6 +95,7 @@ def subject() -> ConfigDict:
     dict(
       params=PARAMS,
       activations=ACTIVATIONS,
+      undivided=UNDIVIDED,
       decoding=DECODING,
       gradients=GRADIENTS,
     )

@@ -1,5 +1,6 @@
 """What the compiled train step is and does, on several meshes."""
 
+import dataclasses
 import os
 import re
 import subprocess
@@ -260,3 +261,24 @@ def test_weights_are_gathered_not_activations(program, tiny):
   weights = jax.ShapeDtypeStruct((8, 24), np.float32)
   batch = Batch(*[shape(96)] * 3, *[shape(24)] * 3, weights)
   assert moved(run.train_step.lower(state, batch).compile().as_text())
+
+
+def test_a_vocabulary_that_divides_over_nothing(tiny):
+  """263 tokens over four devices: the head is whole, tokens stay in rows."""
+  found = []
+  for mesh in ((1, 1, 1), (1, 4, 1)):
+    config = tiny(mesh=mesh, **SETTINGS)
+    place = build.placement(config)
+    lm, tokenizer = build.outline(config, place)
+    small = dataclasses.replace(lm.config, vocab=263)
+    assert place.of_vocabulary(264) is place
+    lm = dataclasses.replace(
+      lm, config=small, constrain=place.of_vocabulary(263).constrain
+    )
+    run = Run(config, place, lm, build.objectives(config))
+    data = build.data(config, tokenizer, small, place)
+    made = jax.jit(lm.init, out_shardings=place.tree(lm.shapes()))
+    state = run.init(made(jax.random.key(0)), {})
+    _, metrics = run.train_step(state, run.put(data.train, 0))
+    found.append({k: float(metrics[k]) for k in ("loss", "grad_norm")})
+  assert found[0] == pytest.approx(found[1], rel=2e-5)

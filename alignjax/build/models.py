@@ -42,6 +42,7 @@ def placement(
     activations=config.sharding.activations.to_dict(),
     gradients=config.sharding.gradients.to_dict(),
     decoding=config.sharding.decoding.to_dict(),
+    undivided=config.sharding.undivided.to_dict(),
   )
 
 
@@ -64,7 +65,7 @@ def outline(config: ConfigDict, place: sharding.Placement) -> tuple[LM, object]:
     dtype=m.dtype,
     remat=m.remat,
     chunk=m.chunk,
-    constrain=place.constrain,
+    constrain=place.of_vocabulary(found.vocab).constrain,
     attend=kernels.chosen(place, m.attention)[0],
     lora=adapters,
   )
