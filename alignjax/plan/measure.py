@@ -28,8 +28,14 @@ class Memory(NamedTuple):
   code: int
 
   @property
+  def idle(self) -> int:
+    """Of the parts, what this program does not take and finds there."""
+    return max(0, sum(self.parts.values()) - self.arguments)
+
+  @property
   def peak(self) -> int:
-    return self.arguments + self.outputs + self.temporaries + self.code
+    used = self.arguments + self.outputs + self.temporaries + self.code
+    return used + self.idle
 
 
 class Measured(NamedTuple):
@@ -111,13 +117,13 @@ def gib(size: float | int) -> str:
 
 def _too_large(job: Job, parts: dict, text: str, chip: Chip | None) -> str:
   """One readable message: what it needs, what there is, what to change."""
-  used = re.search(r"Used ([\d.]+\w) of ([\d.]+\w) hbm", text)
-  needs = f"{used.group(1)}iB of {used.group(2)}iB" if used else "more memory"
+  said = re.search(r"temporaries \(([\d.]+)\w\) exceeds", text)
+  within = f"{said.group(1)} GiB within a call and " if said else ""
   stands = ", ".join(f"{k} {gib(v)}" for k, v in parts.items() if v)
-  name = f" a {chip.name} has" if chip else " there is"
+  there = f"a {chip.name} has {gib(chip.memory)}" if chip else "there is less"
   return (
-    f"{job.name} does not fit: a device would need {needs}{name}.\n"
-    f"Of that stand between calls: {stands}.\n"
+    f"{job.name} does not fit: {there}, and it would need {within}"
+    f"{gib(sum(parts.values()))} between calls\n({stands}).\n"
     "Raise --config.train.accumulate, set --config.model.remat=full, split "
     "over more devices (--config.mesh=1,-1,1),\nlower data.max_length, or "
     "tune adapters (configs with `lora`)."
