@@ -1,5 +1,6 @@
 """Plans of several shapes of one run: which fits and is fastest, what grows."""
 
+import math
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -110,7 +111,8 @@ def scaling(
   prompt: int,
   say: Callable[[object], None],
 ) -> list[Measured]:
-  """One run on 8 to 256 chips, as many rows for each as on `topology`.
+  """One run on 8 to 256 chips, as many rows for each as on `topology`; on those
+  of them that the mesh divides.
 
   Raises ValueError for what is no TPU.
   """
@@ -128,8 +130,11 @@ def scaling(
   ):
     made.add_column(name, justify="right")
   found = []
+  fixed = math.prod(n for n in config.mesh if n > 0)
   for shape in SLICES[kind]:
     aim = target(f"{kind}:{shape}")
+    if len(aim.devices) % fixed:
+      continue
     one = ConfigDict(config.to_dict())
     one.train.batch = round(rows * len(aim.devices))
     m = train_step(one, aim, prompt)

@@ -5,6 +5,9 @@ import re
 
 from alignjax.plan.hlo import Computation, Instruction, Program, Shape
 
+# Collectives that fusions carry on while they compute.
+WHOLE = ("all-gather", "all-reduce", "reduce-scatter", "all-to-all")
+
 
 def operands(inside: Computation, i: Instruction) -> list[tuple[Shape, ...]]:
   """The shapes of each operand."""
@@ -35,15 +38,19 @@ def fusion_bytes(
   """Of a fusion: what it takes of its operands, what it writes.
 
   An operand of which slices alone are taken is read as far as they go; one
-  that is updated in place is written as far as the update goes.
+  that is updated in place is written as far as the update goes. The result of a
+  collective is written once, where it starts: what carries it on, and computes
+  meanwhile, hands it through.
   """
   called, total = program.called(i), 0.0
-  for parameter, shapes in zip(called.parameters, operands(inside, i)):
-    if not any(s.main for s in shapes):
+  outs, ins = _handed_on(called, i)
+  given = enumerate(zip(called.parameters, operands(inside, i)))
+  for k, (parameter, shapes) in given:
+    if k in ins or not any(s.main for s in shapes):
       continue
     whole, taken = in_main(shapes), _taken(program, called, parameter)
     total += whole if taken is None else min(taken, whole)
-  return total + _put(called, i)
+  return total + _put(called, i, outs)
 
 
 def _taken(
@@ -73,14 +80,25 @@ def _taken(
   return total
 
 
-def _put(called: Computation, i: Instruction) -> float:
+def _handed_on(called: Computation, i: Instruction) -> tuple[set, set]:
+  """Numbers of outputs and operands that are one buffer of a collective."""
+  if not any(c.op in WHOLE for c in called.instructions):
+    return set(), set()
+  aliases = i.braces("output_to_operand_aliasing")
+  same = re.findall(r"\{(\d*)\}: \((\d+), \{\}\)", aliases)
+  return {int(out or 0) for out, _ in same}, {int(k) for _, k in same}
+
+
+def _put(called: Computation, i: Instruction, handed_on: set) -> float:
   """What a fusion writes: of an update in place, the update alone."""
   root = called.root
   outs = [root]
   if root.op == "tuple":
     outs = [called.named[n] for n in root.operands]
   total = 0.0
-  for out, shape in zip(outs, i.shapes):
+  for k, (out, shape) in enumerate(zip(outs, i.shapes)):
+    if k in handed_on:
+      continue
     while out.op == "bitcast":
       out = called.named[out.operands[0]]
     if not shape.main:
