@@ -5,14 +5,17 @@ import sys
 import tempfile
 from pathlib import Path
 
-os.environ["JAX_PLATFORMS"] = "cpu"
+# scripts/gpu_check.sh has some tests run on another platform.
+PLATFORM = os.environ.get("ALIGNJAX_TEST_PLATFORM", "cpu")
+os.environ["JAX_PLATFORMS"] = PLATFORM
 # Programs are small and run a few times: what LLVM's passes would save is less
 # than the half of a compilation that they take.
 FLAGS = (
   "--xla_force_host_platform_device_count=8",
   "--xla_backend_optimization_level=0",
 )
-os.environ["XLA_FLAGS"] = " ".join((os.environ.get("XLA_FLAGS", ""), *FLAGS))
+if PLATFORM == "cpu":
+  os.environ["XLA_FLAGS"] = " ".join((os.environ.get("XLA_FLAGS", ""), *FLAGS))
 # A program that several tests need is compiled once: in a session, or for good
 # where JAX_COMPILATION_CACHE_DIR is set.
 CACHE = tempfile.TemporaryDirectory(prefix="alignjax-tests-")
