@@ -13,6 +13,7 @@ from alignjax.sharding import ROWS, Placement
 KERNELS = ("auto", "xla", "splash")
 LANES = 128  # what sizes of a TPU kernel are multiples of
 BLOCK = 512  # queries and keys of a block
+LOGITS = 64 * 2**20  # bytes
 # Without these v5p and v6e wait for each gathered parameter.
 ASYNC = {
   "xla_tpu_enable_async_collective_fusion": "true",
@@ -46,6 +47,18 @@ def chosen(place: Placement, name: str = "auto"):
     why = "as asked for" if name == "xla" else f"on {platform}"
     return attend, f"attention: xla, in blocks ({why})"
   return partial(splash, place), "attention: splash (tpu)"
+
+
+def readout_chunk(place: Placement, rows: int, vocab: int) -> int:
+  """Tokens of a row whose logits exist at one time.
+
+  On a CPU 32, which its caches hold; elsewhere as many as keep the logits of
+  `rows` rows, [rows, chunk, vocab] over all devices, within LOGITS on each.
+  """
+  if place.mesh.devices.flat[0].platform == "cpu":
+    return 32
+  most = LOGITS * place.mesh.size // (4 * rows * vocab)
+  return min(1024, 1 << max(5, most.bit_length() - 1))
 
 
 def compiler_options(place: Placement) -> dict[str, str] | None:

@@ -83,7 +83,7 @@ def subject() -> ConfigDict:
       # teacher); with dtype="bfloat16" it changes no number.
       frozen_dtype="float32",
       remat="dots",  # none | dots | full: what is kept for the backward pass
-      chunk=32,  # tokens of a row whose logits exist at one time
+      chunk=0,  # tokens of a row whose logits exist at one time; 0 = by devices
       attention="auto",  # auto | xla | splash; auto = by the devices
     )
   )

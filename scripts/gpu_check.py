@@ -71,7 +71,6 @@ def configured(options):
   c.mesh = (1, 1, 1)
   c.model.preset, c.model.remat = options.preset, options.remat
   c.model.dtype = c.model.param_dtype = c.optim.moment_dtype = "bfloat16"
-  c.model.chunk = min(128, options.length)
   c.train.batch, c.data.max_length = options.rows, options.length
   return c
 

@@ -91,3 +91,19 @@ def test_the_kernel_is_by_the_devices():
     kernels.chosen(place, "splash")
   with pytest.raises(ValueError, match="auto, xla, splash"):
     kernels.chosen(place, "flash")
+
+
+def test_a_chunk_of_logits_fits():
+  """Logits of 16 rows, 128,256 each over 16 devices: 128 places are 63 MiB."""
+  place = placed((1, 8, 1))
+  assert kernels.readout_chunk(place, 16, 128_256) == 32  # of a CPU
+
+  class Mesh:
+    size = 16
+    devices = np.array([type("Chip", (), {"platform": "tpu"})])
+
+  tpu = type("Placed", (), {"mesh": Mesh})
+  chunk = kernels.readout_chunk.__wrapped__  # without its types
+  assert chunk(tpu, 16, 128_256) == 128
+  assert 16 * 128 * 128_256 * 4 / 16 <= kernels.LOGITS
+  assert chunk(tpu, 16, 264) == 1024 and chunk(tpu, 4096, 128_256) == 32

@@ -64,7 +64,7 @@ def outline(config: ConfigDict, place: sharding.Placement) -> tuple[LM, object]:
     found,
     dtype=m.dtype,
     remat=m.remat,
-    chunk=m.chunk,
+    chunk=m.chunk or kernels.readout_chunk(place, _rows(config), found.vocab),
     constrain=place.of_vocabulary(found.vocab).constrain,
     attend=kernels.chosen(place, m.attention)[0],
     lora=adapters,
@@ -72,6 +72,14 @@ def outline(config: ConfigDict, place: sharding.Placement) -> tuple[LM, object]:
   lm = valued(lm, config)
   place.tree(lm.shapes())
   return lm, tokenizer
+
+
+def _rows(config: ConfigDict) -> int:
+  """Rows of one pass, or of both answers of its pairs."""
+  if "train" not in config:
+    return config.rows
+  sides = 1 if config.data.rows == "examples" else 2
+  return -(-sides * config.train.batch // config.train.accumulate)
 
 
 def shape(config: ConfigDict) -> tuple[ModelConfig, object]:
