@@ -7,8 +7,9 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from flax.traverse_util import flatten_dict
 
-from alignjax import pretrained
+from alignjax import pretrained, sharding
 from alignjax.models.config import Rope
 from alignjax.models.families import config_from_hf, config_to_hf
 from alignjax.models.family_table import FAMILIES
@@ -16,6 +17,7 @@ from alignjax.models.layout import leaves
 from alignjax.models.lm import LM
 from alignjax.models.presets import PRESETS, preset
 from alignjax.ops.readout import logits_of
+from configs import common
 
 FIXTURES = Path(__file__).parent / "fixtures" / "families"
 NAMES = sorted(folder.name for folder in FIXTURES.iterdir())
@@ -293,3 +295,17 @@ def test_a_config_its_family_cannot_say_is_not_exported():
 def test_presets_have_as_many_parameters_as_published(name, billions):
   leaves = jax.tree.leaves(LM(preset(name)).shapes())
   assert round(sum(x.size for x in leaves) / 1e9, 2) == round(billions, 2)
+
+
+@pytest.mark.parametrize("mesh", [(1, 8, 1), (1, 4, 2)])
+@pytest.mark.parametrize("name", ["llama3_8b", "qwen3_32b", "gemma3_27b"])
+def test_nothing_large_of_a_preset_is_whole_on_every_device(name, mesh):
+  place = sharding.Placement(
+    sharding.make_mesh(mesh), common.PARAMS, common.ACTIVATIONS
+  )
+  shapes = LM(preset(name)).shapes()
+  named = flatten_dict(shapes, sep="/")
+  assert sum(x.size for x in named.values()) > 8e9
+  for path, x in named.items():
+    if x.size * 4 >= 2**20:
+      assert not place.param(path, x.shape).is_fully_replicated, path
