@@ -307,5 +307,5 @@ def test_nothing_large_of_a_preset_is_whole_on_every_device(name, mesh):
   named = flatten_dict(shapes, sep="/")
   assert sum(x.size for x in named.values()) > 8e9
   for path, x in named.items():
-    if x.size * 4 >= 2**20:
+    if x.size * 4 >= 2**20 and not path.endswith("scale"):
       assert not place.param(path, x.shape).is_fully_replicated, path
