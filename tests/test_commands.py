@@ -77,6 +77,17 @@ def installs(words, patch):
       assert f'"{extra}": [' in setup, extra
 
 
+def launched(words, patch):
+  """The script is there, and `alignjax train` takes what it is handed."""
+  first = next((i for i, w in enumerate(words) if w.startswith("scripts/")), 0)
+  if first or words[0].startswith("scripts/"):
+    exists(words[first : first + 1], patch)
+  begin = words.index("--config") if "--config" in words else len(words)
+  given = [w for w in words[begin:] if not w.startswith("--hosts=")]
+  if given:
+    reads_options(["alignjax", "train", *given], patch)
+
+
 def nothing(words, patch):
   """There is nothing to check."""
 
@@ -109,6 +120,14 @@ APART = {
   "python scripts/compare_policies.py": (MINUTES, reads_options),
   "python scripts/crash_test.py": (MINUTES, reads_options),
   "python scripts/corruption_survey.py": (MINUTES, reads_options),
+  "python scripts/hosts_check.py": (MINUTES, reads_options),
+  "sbatch": ("wants a cluster; see test_launchers.py", launched),
+  "export TPU_NAME=": ("is the shell's", nothing),
+  "scripts/tpu_vm.sh": ("asks a cloud; see test_launchers.py", launched),
+  "alignjax train --config configs/dpo.py --workdir /shared/dpo": (
+    "wants two hosts; see test_hosts_cli.py",
+    launched,
+  ),
 }
 
 
