@@ -130,6 +130,61 @@ def test_a_loop_of_unknown_length_is_told():
   assert found.unknown == ("loop",)
 
 
+# ruff: noqa: E501
+NESTED = """HloModule nested, is_scheduled=true
+
+%slice (p: bf16[32,8,128], k: s32[]) -> bf16[1,8,128] {
+  %p = bf16[32,8,128]{2,1,0} parameter(0)
+  %k = s32[] parameter(1)
+  %zero = s32[] constant(0)
+  ROOT %one = bf16[1,8,128]{2,1,0} dynamic-slice(%p, %k, %zero, %zero), dynamic_slice_sizes={1,8,128}
+}
+
+%negated (a: bf16[32,8,128], l: s32[]) -> bf16[1,8,128] {
+  %a = bf16[32,8,128]{2,1,0} parameter(0)
+  %l = s32[] parameter(1)
+  %row = bf16[1,8,128]{2,1,0} fusion(%a, %l), kind=kLoop, calls=%slice
+  ROOT %less = bf16[1,8,128]{2,1,0} negate(%row)
+}
+
+ENTRY %main (x: bf16[32,8,128], i: s32[]) -> bf16[1,8,128] {
+  %x = bf16[32,8,128]{2,1,0} parameter(0)
+  %i = s32[]{:S(6)} parameter(1)
+  ROOT %y = bf16[1,8,128]{2,1,0} fusion(%x, %i), kind=kLoop, calls=%negated
+}
+"""
+CARRIED = """HloModule carried, is_scheduled=true
+
+%meanwhile (p: bf16[1,128], q: bf16[16,128], r: bf16[8,128]) -> (bf16[16,128], bf16[8,128]) {
+  %p = bf16[1,128]{1,0} parameter(0)
+  %q = bf16[16,128]{1,0} parameter(1)
+  %r = bf16[8,128]{1,0} parameter(2)
+  %all = bf16[16,128]{1,0} all-gather(%p), channel_id=1, replica_groups=[1,16]<=[16], dimensions={0}
+  %less = bf16[8,128]{1,0} negate(%r)
+  ROOT %out = (bf16[16,128]{1,0}, bf16[8,128]{1,0}) tuple(%all, %less)
+}
+
+ENTRY %main (a: bf16[1,128], b: bf16[16,128], c: bf16[8,128]) -> (bf16[16,128], bf16[8,128]) {
+  %a = bf16[1,128]{1,0} parameter(0)
+  %b = bf16[16,128]{1,0} parameter(1)
+  %c = bf16[8,128]{1,0} parameter(2)
+  ROOT %d = (bf16[16,128]{1,0}, bf16[8,128]{1,0}) fusion(%a, %b, %c), kind=kCustom, output_to_operand_aliasing={{0}: (1, {})}, calls=%meanwhile
+}
+"""
+
+
+def test_a_nested_fusion_reads_its_slice():
+  found = costs.costs(hlo.program(NESTED))
+  assert found.memory == 2 * 8 * 128 * 2
+
+
+def test_a_gathered_buffer_is_handed_through():
+  """What is gathered lies in b already, here only negated beside."""
+  found = costs.costs(hlo.program(CARRIED))
+  assert found.memory == (1 + 8 + 8) * 128 * 2
+  assert found.network == 15 * 128 * 2
+
+
 def planned(tmp_path, *argv):
   out = tmp_path / "plan.json"
   assert main(["plan", *argv, "--out", str(out)]) == 0
