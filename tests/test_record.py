@@ -30,7 +30,9 @@ sharding.activations.ids sharding.activations.key
 sharding.activations.logits sharding.activations.looked_up
 sharding.activations.mlp sharding.activations.query
 sharding.activations.read sharding.activations.table
-sharding.activations.value sharding.gradients.read sharding.gradients.table
+sharding.activations.value sharding.decoding.hidden sharding.decoding.mlp
+sharding.gradients.read sharding.gradients.table sharding.undivided.head
+sharding.undivided.logits sharding.undivided.read sharding.undivided.table
 sharding.params teacher.path teacher.preset
 teacher.revision train.accumulate train.eval_every train.nonfinite
 """

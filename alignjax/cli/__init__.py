@@ -4,14 +4,13 @@ Commands are dispatched by hand and import what they need when they run, so
 that help costs nothing.
 """
 
-import os
 import sys
 import traceback
 
 from alignjax.cli.data import data
 from alignjax.cli.evaluate import compare, evaluate
 from alignjax.cli.harness import harness
-from alignjax.cli.hosts import end, join
+from alignjax.cli.hosts import end, join, leave
 from alignjax.cli.models import export, score
 from alignjax.cli.plan import plan
 from alignjax.cli.text import chat, generate
@@ -100,8 +99,7 @@ def main(argv: list[str] | None = None) -> int:
     if hosts and "Gloo" in str(error):  # between CPUs, it hears of it first
       end("another host")
     if hosts:
-      sys.stderr.flush()
-      os._exit(1)  # jax would wait for the others, which wait for this one
+      leave(1)
     return 1
   return 0
 

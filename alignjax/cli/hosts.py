@@ -101,6 +101,19 @@ def end(who: str) -> None:
     f"error: {who} was lost. The same command on all hosts, also on another\n"
     "  number of them, goes on from the newest checkpoint.",
     file=sys.stderr,
-    flush=True,
   )
-  os._exit(EXIT_STOPPED)
+  leave(EXIT_STOPPED)
+
+
+def leave(status: int) -> None:
+  """Ends this process, which would wait for others that wait for it.
+
+  Host 0 keeps the keys and goes last, or jax would abort the others before they
+  have said why they end.
+  """
+  from jax._src.distributed import global_state
+
+  sys.stderr.flush()
+  if global_state.client is not None and global_state.process_id == 0:
+    time.sleep(BEAT_S + 1)
+  os._exit(status)
