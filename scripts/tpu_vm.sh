@@ -137,8 +137,10 @@ run() {
 logs() { on 0 "tail -n 100 -F alignjax/runs/$TPU_NAME.log"; }
 
 stop() {
-  [ "$(state)" != ACTIVE ] || on all "pkill -TERM -f 'alignjax train' || exit 0
-    while pgrep -f 'alignjax train' >/dev/null; do sleep 1; done" || true
+  # The brackets: this command's own line is none of the run's. Then it waits
+  # until the run has let go, its last copies too.
+  [ "$(state)" != ACTIVE ] || on all "pkill -TERM -f '[a]lignjax train' &&
+    flock alignjax/runs/$TPU_NAME.lock true" || true
   remove
 }
 
