@@ -14,7 +14,6 @@ import argparse
 import platform
 import sys
 import time
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -120,38 +119,23 @@ def sampling(config, options) -> tuple[float, int]:
   place = build.placement(config)
   model = build.model(config, place)
   lm, params = model.lm, model.params
-  sampler = make_sampler(
-    lm,
-    max_tokens=options.new,
-    temperature=1.0,
-    top_k=0,
-    top_p=1.0,
-    min_p=0.0,
-    stop=(),
-  )
+  filters = dict(temperature=1.0, top_k=0, top_p=1.0, min_p=0.0, stop=())
   B, L = options.rows, options.length - options.new
   tokens = np.random.default_rng(1).integers(0, lm.config.vocab, (B, L))
   prompts = Prompts(
     jnp.asarray(tokens, jnp.int32), jnp.full(B, L), jnp.arange(B)
   )
-  run = partial(jax.jit(sampler), params, prompts, jax.random.key(0))
+
+  def timed(new):
+    sampler = jax.jit(make_sampler(lm, max_tokens=new, **filters))
+    steps = max(2, options.steps // 3)
+    return seconds(sampler, params, prompts, jax.random.key(0), steps=steps)
+
   c = lm.config
   cache = 2 * 2 * B * c.depth * c.kv_heads * c.head_size * options.length
   weights = sum(x.size for x in jax.tree.leaves(params)) * 2
   # What the prompt takes is taken off: the same with one token.
-  one = make_sampler(
-    lm,
-    max_tokens=1,
-    temperature=1.0,
-    top_k=0,
-    top_p=1.0,
-    min_p=0.0,
-    stop=(),
-  )
-  first = partial(jax.jit(one), params, prompts, jax.random.key(0))
-  steps = max(2, options.steps // 3)
-  took = seconds(run, steps=steps) - seconds(first, steps=steps)
-  return took, weights + cache
+  return timed(options.new) - timed(1), weights + cache
 
 
 def main() -> None:
@@ -159,10 +143,11 @@ def main() -> None:
   device = jax.devices()[0]
   names = ", ".join(f"{n} {version(n)}" for n in ("jax", "jaxlib", "flax"))
   print(f"{device.device_kind}; {names}; Python {platform.python_version()}")
-  flops, bandwidth = rates(options.size, options.steps)
   config = configured(options)
+  # First: the peak of memory is one of the process.
   planned, took, peak, loss = step(config, options)
   assert np.isfinite(loss), loss
+  flops, bandwidth = rates(options.size, options.steps)
   tokens = options.rows * options.length
   drawn, read = sampling(config, options)
   bound = read * (options.new - 1) / bandwidth
