@@ -75,6 +75,7 @@ def record(m: Measured, chip: Chip | None) -> dict:
     "devices": m.devices,
     "memory": {
       **m.memory._asdict(),
+      "idle": m.memory.idle,
       "peak": m.memory.peak,
     },
     "flops": m.costs.flops,

@@ -114,7 +114,7 @@ def scaling(
   """One run on 8 to 256 chips, as many rows for each as on `topology`; on those
   of them that the mesh divides.
 
-  Raises ValueError for what is no TPU.
+  Raises ValueError for what is no TPU, and for a mesh that divides none.
   """
   kind = topology.partition(":")[0]
   if kind not in SLICES:
@@ -151,5 +151,10 @@ def scaling(
       f"{m.seconds:.0f} s",
     )
     found.append(m)
+  if not found:
+    raise ValueError(
+      f"mesh = {tuple(config.mesh)} divides no slice of 8 to 256 chips.\n"
+      "Give powers of two; one may be -1, for all that is left."
+    )
   say(made)
   return found
