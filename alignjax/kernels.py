@@ -13,7 +13,7 @@ from alignjax.sharding import ROWS, Placement
 KERNELS = ("auto", "xla", "splash")
 LANES = 128  # what sizes of a TPU kernel are multiples of
 BLOCK = 512  # queries and keys of a block
-LOGITS = 64 * 2**20  # bytes
+LOGITS = 64 * 2**20  # bytes of a chunk's logits on a device
 # Without these v5p and v6e wait for each gathered parameter.
 ASYNC = {
   "xla_tpu_enable_async_collective_fusion": "true",

@@ -14,15 +14,20 @@ if hosts > 1:
 """
 
 
+def free_port() -> int:
+  """A port of this machine that nobody listens on."""
+  with socket.socket() as free:
+    free.bind(("127.0.0.1", 0))
+    return free.getsockname()[1]
+
+
 def run_hosts(root, code, hosts, devices, arguments=(), timeout=240):
   """Runs code in `hosts` processes of `devices` CPU devices each.
 
   code sees `host`, `hosts` and, in sys.argv[4:], the arguments. Returns what
   each has printed; AssertionError with the output of one that failed.
   """
-  with socket.socket() as free:
-    free.bind(("127.0.0.1", 0))
-    port = free.getsockname()[1]
+  port = free_port()
   environment = os.environ | {
     "JAX_PLATFORMS": "cpu",
     # The last of two flags counts.

@@ -1,12 +1,12 @@
 """`--hosts` as it is typed: hosts that differ, and one that is lost."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
 
 import pytest
+from hosts import free_port
 
 from alignjax.checkpoint.hosts import Meeting
 from alignjax.cli import hosts as joined
@@ -30,9 +30,7 @@ OPTIONS = (
 @pytest.fixture
 def start(root, tmp_path):
   """Starts two hosts of a device each, the second with more options."""
-  with socket.socket() as free:
-    free.bind(("127.0.0.1", 0))
-    address = f"127.0.0.1:{free.getsockname()[1]}"
+  address = f"127.0.0.1:{free_port()}"
   begun = []
 
   def go(*second):
