@@ -163,7 +163,7 @@ def make(
   matched(params, no_decay, "optim.no_decay")
   matched(params, [p for p, _ in lr_factors], "optim.lr_factors")
   decayed = _by_path(params, lambda path, _: not _any(no_decay, path))
-  chain = [optax.clip_by_global_norm(clip)] if clip else []
+  chain = [clipped(clip)] if clip else []
   chain.append(OPTIMIZERS[name](params, **options))
   if weight_decay:
     chain.append(optax.add_decayed_weights(weight_decay, decayed))
@@ -176,6 +176,20 @@ def make(
 
     chain.append(optax.stateless(lambda updates, _: _by_path(updates, factor)))
   return _kept(optax.chain(*chain), moment_dtype)
+
+
+def clipped(norm: float) -> optax.GradientTransformation:
+  """Gradients times min(1, norm / their global norm) (Pascanu et al. 2013).
+
+  A factor, not optax's quotient of each entry: that would be an array of its
+  own beside the gradients.
+  """
+
+  def scaled(updates, _):
+    factor = norm / jnp.maximum(optax.global_norm(updates), norm)
+    return jax.tree.map(lambda x: x * factor.astype(x.dtype), updates)
+
+  return optax.stateless(scaled)
 
 
 def _kept(

@@ -17,8 +17,9 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
 
-from alignjax.ops import spikes
+from alignjax.ops import linear, spikes
 from alignjax.ops.microbatches import microbatches, summed
+from alignjax.ops.readout import STATS
 from alignjax.optim import VALUES, Schedule, cast, merge, values_alone
 from alignjax.types import Batch, Term, Terms
 
@@ -121,14 +122,22 @@ def needed(objectives: Mapping[str, Objective]) -> tuple[str, ...]:
   return tuple(sorted({n for o in objectives.values() for n in o.needs}))
 
 
-def weights_of(
+def blanks(
   objectives: Mapping[str, Objective], batch: Batch
-) -> dict[str, dict[str, Float[Array, ""]]]:
-  """The weight of each term over the batch; no model is run."""
+) -> dict[str, jax.Array]:
+  """Statistics that are all 0, for what losses say without a model."""
   tokens = jnp.zeros(batch.targets.shape, jnp.float32)
   blank = dict.fromkeys(needed(objectives), tokens)
   if "score" in blank:  # of each completion
     blank["score"] = jnp.zeros(batch.ends.shape, jnp.float32)
+  return blank
+
+
+def weights_of(
+  objectives: Mapping[str, Objective], batch: Batch
+) -> dict[str, dict[str, Float[Array, ""]]]:
+  """The weight of each term over the batch; no model is run."""
+  blank = blanks(objectives, batch)
   return {
     label: {n: t.weight for n, t in o.loss(blank, batch).loss.items()}
     for label, o in objectives.items()
@@ -141,15 +150,43 @@ def ratio(term: Term) -> Float[Array, ""]:
 
 
 def terms_of(
-  stats: Stats,
+  found: Mapping[str, jax.Array],
   objectives: Mapping[str, Objective],
-  params: dict,
   batch: Batch,
-  *keys: jax.Array,
 ) -> dict[str, Terms]:
-  """All terms of one batch or microbatch, by label; one forward pass."""
-  found = stats(params, batch, needed(objectives), *keys)
+  """All terms of one batch or microbatch, by label, from its statistics."""
   return {label: o.loss(found, batch) for label, o in objectives.items()}
+
+
+def total_of(
+  terms: Mapping[str, Terms],
+  objectives: Mapping[str, Objective],
+  weights: Mapping[str, Mapping[str, jax.Array]],
+) -> Float[Array, ""]:
+  """What is minimised: each sum over the weight of the whole batch."""
+  total = jnp.float32(0)
+  for label, parts in terms.items():
+    for name, term in parts.loss.items():
+      whole = Term(term.sum, weights[label][name])
+      total += objectives[label].weight * ratio(whole)
+  return total
+
+
+def slopes_of(
+  objectives: Mapping[str, Objective], batch: Batch, weights: Mapping
+) -> dict[str, Float[Array, "B T"]] | None:
+  """The gradient of the total by the statistics, where it is known before them.
+
+  As of likelihood: its slope is a token's weight, whatever the model says. None
+  for all other losses.
+  """
+  if not set(needed(objectives)) <= set(STATS):
+    return None
+
+  def total(found):
+    return total_of(terms_of(found, objectives, batch), objectives, weights)
+
+  return linear.slopes(total, blanks(objectives, batch))
 
 
 def metrics_of(
@@ -182,6 +219,7 @@ def make_train_step(
   annotate: Annotate = as_it_is,
   moving: Moving | None = None,
   warmup: int = 0,
+  ahead: bool = False,
 ) -> Callable[[State, Batch], tuple[State, dict[str, jax.Array]]]:
   """(state, batch) → (state, metrics); pure, to be jitted by the caller.
 
@@ -192,16 +230,15 @@ def make_train_step(
   seed: where given, `stats` gets a key a row, of (seed, batch, row).
   annotate: of a microbatch at a time; nothing is differentiated in it.
   warmup: the first updates, in which nothing is trained but what says values.
+  ahead: `stats` takes `slopes`, where these are known before.
   """
 
   def value(params, frozen, batch, keys, weights):
-    terms = terms_of(stats, objectives, merge(params, frozen), batch, *keys)
-    total = jnp.float32(0)
-    for label, parts in terms.items():
-      for name, term in parts.loss.items():
-        whole = Term(term.sum, weights[label][name])
-        total += objectives[label].weight * ratio(whole)
-    return total, terms
+    known = ahead and slopes_of(objectives, batch, weights)
+    more = {"slopes": known} if known else {}
+    given = merge(params, frozen), batch, needed(objectives), *keys
+    terms = terms_of(stats(*given, **more), objectives, batch)
+    return total_of(terms, objectives, weights), terms
 
   def gradient(state, batch):
     known = annotate(state, batch)  # not run where its masks alone are read
@@ -286,7 +323,9 @@ def make_eval_step(
   """(state, batch) → the batch's summed terms; forward only."""
 
   def eval_step(state, batch):
+    batch = annotate(state, batch)
     params = merge(state.params, state.frozen)
-    return terms_of(stats, objectives, params, annotate(state, batch))
+    found = stats(params, batch, needed(objectives))
+    return terms_of(found, objectives, batch)
 
   return eval_step

@@ -1,6 +1,6 @@
 """A language model: a config and pure functions over its parameter tree."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -16,6 +16,7 @@ from alignjax.models.layers import Attend, Constrain, unconstrained
 from alignjax.models.lora import Lora
 from alignjax.models.transformer import REMAT, Transformer
 from alignjax.ops.attention import attend
+from alignjax.ops.completions import end_of
 from alignjax.ops.divergence import jsd
 from alignjax.ops.noise import neftune as noise_of
 from alignjax.ops.readout import logits_of, readout
@@ -185,6 +186,7 @@ class LM:
     *,
     neftune: float = 0.0,
     temperature: float = 1.0,
+    slopes: Mapping[str, Float[Array, "B T"]] | None = None,
   ) -> dict[str, Float[Array, "B ..."]]:
     """Statistics of a batch: one forward pass, for all losses.
 
@@ -201,6 +203,7 @@ class LM:
     neftune: α of that noise (`ops.noise`).
     temperature: what logits are divided by, as they were when tokens were
       sampled.
+    slopes: of `ops.readout.readout`.
     """
     noise = None
     if keys is not None and neftune:
@@ -218,7 +221,7 @@ class LM:
     if "value" in needs:
       out["value"] = self.value(params, batch, x)
     if "jsd" in needs:
-      out["jsd"] = self.divergence(params, x, batch.fields["teacher/hidden"])
+      out["jsd"] = self.divergence(params, batch, x)
     of_tokens = [n for n in needs if n not in _NOT_READ_OUT]
     if not of_tokens:
       return out
@@ -230,6 +233,8 @@ class LM:
       chunk=self.chunk,
       softcap=self.config.final_softcap,
       temperature=temperature,
+      end=end_of(batch),
+      slopes=slopes,
       constrain=self.constrain,
     )
 
@@ -256,20 +261,21 @@ class LM:
   def divergence(
     self,
     params: Params,
+    batch: Batch,
     hidden: Float[Array, "B T D"],
-    taught: Float[Array, "B T E"],
   ) -> Float[Array, "B T"]:
     """How far next-token distributions are from the teacher's, in nats."""
     known = self.teacher.lm
     return jsd(
       hidden,
       self.head(params),
-      taught,
+      batch.fields["teacher/hidden"],
       known.head(params["teacher"]),
       beta=self.teacher.beta,
       chunk=self.chunk,
       student_softcap=self.config.final_softcap,
       teacher_softcap=known.config.final_softcap,
+      end=end_of(batch),
       constrain=self.constrain,
     )
 

@@ -7,12 +7,15 @@ from jaxtyping import Array, Float, Int
 
 from alignjax.models.config import ModelConfig, Rope
 from alignjax.models.layers import Attend, Block, Constrain, Norm, normal
-from alignjax.ops.attention import frequencies
+from alignjax.ops.attention import KEPT, frequencies
 
 REMAT = {
   "none": None,
   "full": jax.checkpoint_policies.nothing_saveable,
-  "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
+  "dots": jax.checkpoint_policies.save_from_both_policies(
+    jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
+    jax.checkpoint_policies.save_only_these_names(KEPT),
+  ),
 }
 
 

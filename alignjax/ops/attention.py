@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Bool, Float, Int
 
 
@@ -51,6 +52,7 @@ def visible(
 
 BLOCKS = 8  # of queries at most: each is compiled apart
 BLOCK = 64  # queries at least
+KEPT = "attended"  # what comes out, to a policy that may keep it
 
 
 def attend(
@@ -94,7 +96,8 @@ def attend(
     # Scores are made again in the backward pass rather than kept.
     block = jax.checkpoint(partial(_attend, scale=scale, softcap=softcap))
     out.append(block(queries[:, at], parts))
-  return jnp.concatenate(out, axis=1) if len(out) > 1 else out[0]
+  found = jnp.concatenate(out, axis=1) if len(out) > 1 else out[0]
+  return checkpoint_name(found, KEPT)
 
 
 def _attend(queries, parts, *, scale: float, softcap: float):

@@ -10,6 +10,14 @@ from alignjax.ops.attention import at_least_float32
 from alignjax.types import Batch
 
 
+def end_of(batch: Batch) -> Int[Array, ""]:
+  """How many of the T places hold all tokens that any row of a batch lists."""
+  listed = batch.completions > 0
+  if "prompt" in batch.fields:
+    listed |= batch.fields["prompt"] > 0
+  return (listed * jnp.arange(1, listed.shape[1] + 1)).max(initial=0)
+
+
 def hits(completions: Int[Array, "B T"], size: int) -> Bool[Array, "B T S"]:
   """Whether token t belongs to completion s + 1; compilers fuse it away."""
   return completions[:, :, None] == jnp.arange(1, size + 1)

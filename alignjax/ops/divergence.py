@@ -5,9 +5,10 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from alignjax.ops.attention import at_least_float32
+from alignjax.ops.chunks import by_chunks
 from alignjax.ops.readout import logits_of
 
 
@@ -52,13 +53,14 @@ def jsd(
   chunk: int,
   student_softcap: float,
   teacher_softcap: float,
+  end: Int[Array, ""] | None = None,
   constrain: Callable[[jax.Array, str], jax.Array],
 ) -> Float[Array, "B T"]:
   """`generalized_jsd` of each token, without a [B, T, V] array.
 
   student, teacher: last hidden states where tokens are predicted. T is walked
-  `chunk` tokens at a time, the batch axis kept whole, as `ops.readout` does;
-  the backward pass recomputes a chunk's logits.
+  `chunk` tokens at a time, up to `end`, as `ops.readout` does; gradients are of
+  the student alone.
 
   Raises:
     ValueError: the heads have not the same vocabulary.
@@ -69,25 +71,15 @@ def jsd(
       f"teacher's {teacher_head.shape[0]}.\nDistillation compares them token "
       "by token: student and teacher need one tokenizer."
     )
-  T = student.shape[1]
-  chunk = min(chunk, T)
-  pad = -T % chunk
 
-  def parts(x):
-    x = jnp.pad(x, ((0, 0), (0, pad), (0, 0)))
-    return x.reshape(x.shape[0], -1, chunk, x.shape[2]).swapaxes(0, 1)
-
-  @jax.checkpoint
-  def one(hidden, known, head, known_head):
+  def one(head, known_head, hidden, known):
+    head = constrain(head, "head")
     hidden, known = constrain(hidden, "read"), constrain(known, "read")
     s = constrain(logits_of(hidden, head, student_softcap), "logits")
     t = constrain(logits_of(known, known_head, teacher_softcap), "logits")
     return generalized_jsd(s, t, beta=beta)
 
-  student_head = constrain(student_head, "head")
-
-  def body(_, x):
-    return None, one(*x, student_head, teacher_head)
-
-  _, out = jax.lax.scan(body, None, (parts(student), parts(teacher)))
-  return out.swapaxes(0, 1).reshape(student.shape[0], T + pad)[:, :T]
+  head = constrain(student_head, "head")
+  return by_chunks(
+    one, head, teacher_head, student, teacher, chunk=chunk, end=end
+  )

@@ -1,12 +1,13 @@
 """Per-token statistics of the vocabulary, a chunk of tokens at a time."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from alignjax.ops.attention import at_least_float32
+from alignjax.ops.chunks import by_chunks
 
 # What a loss may ask for; each is [B, T], float32.
 STATS = ("logp", "entropy", "correct", "sum_p2")
@@ -66,38 +67,26 @@ def readout(
   chunk: int,
   softcap: float,
   temperature: float = 1.0,
+  end: Int[Array, ""] | None = None,
+  slopes: Mapping[str, Float[Array, "B T"]] | None = None,
   constrain: Callable[[jax.Array, str], jax.Array],
 ) -> dict[str, Float[Array, "B T"]]:
   """Statistics of `targets` without a [B, T, V] array.
 
-  T is walked `chunk` tokens at a time with the batch axis kept whole, so that
-  on a mesh every device reads out its own rows only. The backward pass
-  recomputes a chunk's logits. T is padded to whole chunks. Logits are divided
-  by `temperature` after the cap.
+  T is walked `chunk` tokens at a time, up to token `end` where one is given;
+  the chunks behind it are 0. Where `slopes`, the gradients of the statistics,
+  are known before, all is done in one pass; else the backward pass recomputes a
+  chunk's logits (`ops.chunks`). Logits are divided by `temperature` after the
+  cap.
   """
-  B, T, D = hidden.shape
-  chunk = min(chunk, T)
-  pad = -T % chunk
-  hidden = jnp.pad(hidden, ((0, 0), (0, pad), (0, 0)))
-  targets = jnp.pad(targets, ((0, 0), (0, pad)))
 
-  @jax.checkpoint
-  def one(hidden, targets, head):
+  def one(head, _, hidden, targets):
+    # As it lies here lies its gradient, too, until all chunks are summed.
+    head = constrain(head, "head")
     hidden = constrain(hidden, "read")
     logits = constrain(logits_of(hidden, head, softcap), "logits")
     return statistics(logits / temperature, targets, needs)
 
-  head = constrain(head, "head")  # its gradient too, until all are summed
-
-  def body(_, x):
-    return None, one(*x, head)
-
-  chunks = (T + pad) // chunk
-  xs = (
-    hidden.reshape(B, chunks, chunk, D).swapaxes(0, 1),
-    targets.reshape(B, chunks, chunk).swapaxes(0, 1),
-  )
-  _, out = jax.lax.scan(body, None, xs)
-  return {
-    name: x.swapaxes(0, 1).reshape(B, T + pad)[:, :T] for name, x in out.items()
-  }
+  head = constrain(head, "head")
+  given = head, (), hidden, targets
+  return by_chunks(one, *given, chunk=chunk, end=end, slopes=slopes)

@@ -83,6 +83,7 @@ def jobs(config: ConfigDict, place: Placement, prompt: int = 0) -> list[Job]:
     batch,
     tokens=batch.tokens.size,
     useful=useful(config, lm, batch, needs, trained, prompt),
+    rounds=_chunks(lm, batch),
   )
   return found
 
@@ -100,8 +101,19 @@ def _refer(job: Callable, run: Run, lm, batch: Batch) -> None:
   bare = batch._replace(fields={})
   parts = {"parameters": (shapes, where)}
   job(
-    "reference pass", ask, shapes, bare, tokens=batch.tokens.size, parts=parts
+    "reference pass",
+    ask,
+    shapes,
+    bare,
+    tokens=batch.tokens.size,
+    parts=parts,
+    rounds=_chunks(lm, batch),
   )
+
+
+def _chunks(lm, batch: Batch) -> int:
+  """How often the readout's loop runs at most."""
+  return -(-batch.targets.shape[1] // lm.chunk)
 
 
 def _rollout(
@@ -131,7 +143,14 @@ def _rollout(
   scores = whole(rows, dtype=jnp.float32)
   known = (state, batch, samples.logps, scores)
   experience = maker.experience(how, made)
-  job("experience", experience, *known, tokens=batch.tokens.size)
+  chunks = _chunks(run.lm, batch)
+  job(
+    "experience",
+    experience,
+    *known,
+    tokens=batch.tokens.size,
+    rounds=chunks,
+  )
   batch = jax.eval_shape(experience, *known)[1]
   if config.rollout.mix.batch:
     raise ValueError(

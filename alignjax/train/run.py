@@ -68,6 +68,7 @@ class Run:
       annotate=annotate,
       moving=self.moving,
       warmup=build.warmup(config),
+      ahead=True,
     )
     self.pass_over = jax.jit(
       lambda state: state._replace(data=state.data + 1),
