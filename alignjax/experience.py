@@ -14,7 +14,8 @@ from jaxtyping import Array, Float
 from alignjax.ops.masked import term
 from alignjax.optim import merge
 from alignjax.sample import Prompts, Samples
-from alignjax.step import Annotate, Stats, ratio
+from alignjax.step import Annotate, Stats
+from alignjax.totals import ratio
 from alignjax.types import Batch
 
 

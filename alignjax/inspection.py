@@ -146,7 +146,7 @@ def stats(config: ConfigDict) -> Iterator[rich_table.Table | Text]:
     for kind, tables in (("train", found.train), ("eval", found.held))
   }
   every = [x for tables in rows.values() for x in tables.values()]
-  alone = shape_of(every).length
+  alone = shape_of(every, parts=layouts.row_parts(config)).length
   columns = {}
   for kind, tokenised, lying in (
     ("train", found.train, laid.train),

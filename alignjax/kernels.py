@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec as P
 
-from alignjax.ops.attention import attend
+from alignjax.ops.attention import KEPT, attend
 from alignjax.sharding import ROWS, Placement
 
 KERNELS = ("auto", "xla", "splash")
@@ -169,6 +169,7 @@ def _kernel(
       head_shards=1,
       q_seq_shards=1,
       attn_logits_soft_cap=softcap or None,
+      residual_checkpoint_name=KEPT,
       interpret=interpret,
     )
 

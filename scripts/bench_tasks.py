@@ -46,12 +46,13 @@ def training(a):
   )
   objectives = build.objectives(config)
   run = Run(config, place, lm, objectives)
+  parts = run.reads.parts
   init = jax.jit(lm.init, out_shardings=place.tree(lm.shapes()))
   params = init(jax.random.key(a.seed))
   trained, frozen = optim.split(params, config.optim.frozen)
   refer = None
   if build.reads_reference(objectives):
-    refer = jax.jit(make_annotator(lm.stats, ("logp",)))
+    refer = jax.jit(make_annotator(run.reads.stats, ("logp",)))
     # Adapters leave it in the state; else it is weights of its own.
     reference = None if a.lora_rank else init(jax.random.key(a.seed + 7))
 
@@ -60,7 +61,8 @@ def training(a):
   table = drawn if a.shared else Apart(drawn)
   lengths = Apart(drawn).lengths
   if a.cached:
-    batches = InOrder({"": table}, batch=a.batch, shape=shape_of([table]))
+    shape = shape_of([table], parts=parts)
+    batches = InOrder({"": table}, batch=a.batch, shape=shape)
 
     def of(i):
       put = partial(batches.batch, i)
@@ -73,7 +75,7 @@ def training(a):
     shares={"": 1.0},
     batch=a.batch,
     seed=a.seed,
-    shape=shape_of([table]),
+    shape=shape_of([table], parts=parts),
   )
   state = run.init(trained, frozen)
   base = memory()
@@ -98,6 +100,8 @@ def experiment(a, name=""):
   config.optim.lr, config.optim.schedule = a.lr, "constant"
   config.optim.warmup, config.optim.end = 0, 1.0
   config.train.batch = a.batch
+  if a.shared:
+    config.data.layout = "shared"
   if a.task == "dpo":
     config.loss.main.beta = a.beta
   if a.lora_rank:

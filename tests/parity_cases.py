@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from alignjax.ops.readout import STATS, statistics
-from alignjax.step import ratio
+from alignjax.totals import ratio
 from alignjax.types import Batch
 
 

@@ -11,7 +11,7 @@ import pytest
 from loss_kinds import MODULES, OPTIONS, batch_of, stats_of
 from tiny_rollouts import small
 
-from alignjax import build, options, step
+from alignjax import build, options, totals
 from alignjax.build.layouts import kind
 from alignjax.build.named import function
 from alignjax.data import formats, preferences
@@ -266,7 +266,7 @@ def of_losses(config):
   batch = batch_of(jnp.eye(4, 10, dtype=jnp.int32), jnp.ones((4, 2), jnp.int32))
   stats = stats_of() | {"score": jnp.zeros((4, 2))}
   terms = {k: o.loss(stats, batch) for k, o in objectives.items()}
-  return set(step.metrics_of(objectives, terms))
+  return set(totals.metrics_of(objectives, terms))
 
 
 def emitted(config, logged):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from alignjax.losses import kto
-from alignjax.step import ratio
+from alignjax.totals import ratio
 from alignjax.types import Batch
 
 OPTIONS = dict(beta=1.0, desirable_weight=1.0, undesirable_weight=3.0)

@@ -43,7 +43,7 @@ def lm(small):
   return LM(small.replace(depth=1, windows=(0,)), chunk=5)
 
 
-def products(lm, losses, accumulate=1):
+def products(lm, losses, accumulate=1, stats=None):
   """Matrix products in the lowered train step of some losses."""
   B, L, T = 4, 12, 6
   of_tokens = jax.ShapeDtypeStruct((B, T), jnp.float32)
@@ -57,7 +57,7 @@ def products(lm, losses, accumulate=1):
   )
   objectives = {k: build.objective(k, v) for k, v in losses.items()}
   train_step = step.make_train_step(
-    lm.stats, objectives, optax.sgd(1.0), lambda at: 1.0, accumulate
+    stats or lm.stats, objectives, optax.sgd(1.0), lambda at: 1.0, accumulate
   )
   state = jax.eval_shape(
     lambda params: step.init(params, {}, optax.sgd(1.0)), lm.shapes()
@@ -86,12 +86,12 @@ def test_more_losses_of_microbatches_are_no_more_products(lm):
 
 
 def test_a_pass_a_loss_would_be_seen(lm, alone, monkeypatch):
-  def each(stats, objectives, params, batch, *keys):
-    return {
-      k: o.loss(stats(params, batch, o.needs, *keys), batch)
-      for k, o in objectives.items()
-    }
+  def later(params, batch, needs, *keys):
+    return lambda needs: lm.stats(params, batch, needs, *keys)
+
+  def each(ask, objectives, batch):
+    return {k: o.loss(ask(o.needs), batch) for k, o in objectives.items()}
 
   monkeypatch.setattr(step, "terms_of", each)
-  assert products(lm, ONE) == alone
-  assert products(lm, MPO) > 2 * alone
+  assert products(lm, ONE, stats=later) == alone
+  assert products(lm, MPO, stats=later) > 2 * alone

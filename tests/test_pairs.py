@@ -10,7 +10,7 @@ from alignjax.ops.pairs import (
   reports,
   sides,
 )
-from alignjax.step import ratio
+from alignjax.totals import ratio
 from alignjax.types import Batch
 
 IDS = jnp.array([[1, 1, 2, 3, 4, 4], [1, 2, 2, 0, 0, 0]])

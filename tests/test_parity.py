@@ -26,7 +26,7 @@ from parity_cases import (
 from alignjax.losses import aot, cpo, distill, dpo, kto, orpo, reward, sft
 from alignjax.ops.divergence import jsd
 from alignjax.ops.readout import readout
-from alignjax.step import ratio
+from alignjax.totals import ratio
 
 HERE = Path(__file__).parent / "fixtures" / "parity"
 FOLDER = Path(os.environ.get("ALIGNJAX_PARITY_DIR") or HERE)

@@ -7,7 +7,7 @@ import pytest
 
 from alignjax.losses import grpo, ppo, rloo
 from alignjax.ops.policy import clipped
-from alignjax.step import ratio
+from alignjax.totals import ratio
 from alignjax.types import Batch
 
 INF = float("inf")

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from alignjax.losses import reward
-from alignjax.step import ratio
+from alignjax.totals import ratio
 from alignjax.types import Batch
 
 LOG2, LOG3 = math.log(2), math.log(3)

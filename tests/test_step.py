@@ -6,13 +6,13 @@ import numpy as np
 import optax
 import pytest
 
-from alignjax import optim, step
+from alignjax import optim, step, totals
 from alignjax.losses import sft
 from alignjax.models.lm import LM
 from alignjax.ops.masked import term
 from alignjax.types import Batch, Terms
 
-SFT = step.Objective(1.0, sft.needs, sft.loss)
+SFT = totals.Objective(1.0, sft.needs, sft.loss)
 
 
 def rows_loss(stats, batch, *, power):
@@ -31,7 +31,7 @@ def rows_loss(stats, batch, *, power):
   )
 
 
-ROWS = step.Objective(0.5, ("entropy",), partial(rows_loss, power=2))
+ROWS = totals.Objective(0.5, ("entropy",), partial(rows_loss, power=2))
 
 
 def table_stats(params, batch, needs):
@@ -113,8 +113,8 @@ def test_only_what_is_trained_has_a_gradient_and_moments(two_rows):
 
 def test_objectives_are_weighed_and_named(two_rows):
   objectives = {"main": SFT, "calm": ROWS}
-  assert step.needed(objectives) == ("correct", "entropy", "logp")
-  weights = step.weights_of(objectives, two_rows)
+  assert totals.needed(objectives) == ("correct", "entropy", "logp")
+  weights = totals.weights_of(objectives, two_rows)
   assert weights == {"main": {"nll": 4.0}, "calm": {"first": 2.0}}
   params, frozen = table(), {"scale": jnp.float32(1.0)}
   _, _, metrics = run(table_stats, objectives, params, frozen, two_rows)
@@ -128,7 +128,7 @@ def test_objectives_are_weighed_and_named(two_rows):
 
 
 def test_a_ratio_over_nothing_is_zero():
-  found = step.ratio(term(jnp.full(2, jnp.nan), jnp.zeros(2, bool)))
+  found = totals.ratio(term(jnp.full(2, jnp.nan), jnp.zeros(2, bool)))
   assert float(found) == 0.0
 
 
@@ -201,7 +201,7 @@ def test_what_is_not_finite_leaves_the_state_as_it_was(
       value = value._replace(sum=value.sum + jnp.sqrt(zero))
     return terms._replace(loss={"nll": value})
 
-  objectives = {"main": step.Objective(1.0, sft.needs, bad)}
+  objectives = {"main": totals.Objective(1.0, sft.needs, bad)}
   before, after, metrics = run(
     table_stats, objectives, params, frozen, two_rows, accumulate
   )
@@ -236,7 +236,7 @@ def test_a_spike_is_skipped_and_forgotten(two_rows):
       loss={"nll": value._replace(sum=value.sum * batch.weights[0, 0])}
     )
 
-  objectives = {"main": step.Objective(1.0, sft.needs, loss)}
+  objectives = {"main": totals.Objective(1.0, sft.needs, loss)}
   train_step = jax.jit(
     step.make_train_step(
       table_stats,

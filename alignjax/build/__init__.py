@@ -1,6 +1,7 @@
 """Config → objects: the only reader of config fields."""
 
 from alignjax.build.annotations import moving, per_batch, with_reference
+from alignjax.build.layouts import row_parts
 from alignjax.build.models import (
   Model,
   checkpoints,
@@ -51,6 +52,7 @@ __all__ = [
   "objectives",
   "optimizer",
   "outline",
+  "row_parts",
   "per_batch",
   "placement",
   "prompts",

@@ -24,7 +24,7 @@ from ml_collections import ConfigDict
 from alignjax import pretrained, sharding
 from alignjax.annotate import Ragged, annotate, make_annotator, with_fields
 from alignjax.build import tokens
-from alignjax.build.layouts import kind, lying, trains_prompts
+from alignjax.build.layouts import kind, lying, row_parts, trains_prompts
 from alignjax.build.reading import FIELD, is_read
 from alignjax.build.record import checksum
 from alignjax.build.rows import Data, annotated, check_vocabulary
@@ -32,7 +32,8 @@ from alignjax.checkpoint.hosts import Meeting, draw_name
 from alignjax.data.loader import InOrder, shape_of
 from alignjax.models.lm import LM
 from alignjax.optim import merge
-from alignjax.step import Annotate, Moving, Objective, as_it_is
+from alignjax.step import Annotate, Moving, as_it_is
+from alignjax.totals import Objective
 
 VERSION = 1  # raised whenever the same key would give other numbers
 
@@ -114,6 +115,7 @@ def with_reference(
   else.
   """
   lm, params = _reference(found, config, place, lm, params)
+  lm = dataclasses.replace(lm, parts=row_parts(config))
   tables = {
     "train": {k: lying(x, config) for k, x in found.tables.train.items()},
     "held": {k: lying(x, config) for k, x in found.tables.held.items()},
@@ -123,7 +125,7 @@ def with_reference(
     make_annotator(lm.stats, ("logp",)),
     out_shardings=place.replicated,
   )
-  shape = shape_of([table for _, _, table in every])
+  shape = shape_of([table for _, _, table in every], parts=lm.parts)
   common = _key(found, config, lm, params)
   columns = {"train": {}, "held": {}}
   for of, name, table in every:

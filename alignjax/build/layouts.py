@@ -53,6 +53,17 @@ def kind(config: ConfigDict) -> Kind:
   return found
 
 
+def row_parts(config: ConfigDict) -> int:
+  """Parts of a row that documents have to themselves, of `loader.Shape`.
+
+  The two answers to a prompt do not see each other: as halves of a row they are
+  rows of their own to the model. Packed rows have documents of any length.
+  """
+  of, layout, _ = kind(config)
+  two = of in ("pairs", "judged+kl") and layout == "apart"
+  return 2 if two and not config.data.packing and not config.rollout else 1
+
+
 def trains_prompts(config: ConfigDict) -> bool:
   """Whether batches list the prompts of pairs too, in no completion."""
   return kind(config).rows == "pairs" and config.data.train_on == "all"

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from alignjax.build.layouts import check_prompts, kind
 from alignjax.data.tokenise import ROWS
 from alignjax.models.config import ModelConfig
-from alignjax.step import Objective, needed
+from alignjax.totals import Objective, needed
 from alignjax.types import Batch
 
 FIELD = "reference/logp"

@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from alignjax import sharding
 from alignjax.build import tokens
-from alignjax.build.layouts import kind, lying
+from alignjax.build.layouts import kind, lying, row_parts
 from alignjax.build.parts import given, parts
 from alignjax.build.tables import Tables, tables
 from alignjax.build.tokens import Progress, Reading, items
@@ -157,7 +157,9 @@ def laid_out(
   if columns is not None:
     train = {k: Annotated(x, columns["train"][k]) for k, x in train.items()}
     held = {k: Annotated(x, columns["held"][k]) for k, x in held.items()}
-  laid = layout(train, held, found.shares, config.data.packing)
+  laid = layout(
+    train, held, found.shares, config.data.packing, row_parts(config)
+  )
   if model is not None:
     check_vocabulary([*found.train.values(), *found.held.values()], model.vocab)
     longest = laid.shape.length

@@ -6,12 +6,12 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from alignjax.build.layouts import kind, trains_prompts
+from alignjax.build.layouts import kind, row_parts, trains_prompts
 from alignjax.build.reading import FIELD, HELD, is_read
 from alignjax.build.rows import check_batch
 from alignjax.data.loader import Shape, collate
 from alignjax.sharding import Placement
-from alignjax.step import Objective
+from alignjax.totals import Objective
 from alignjax.types import Batch, Row
 
 
@@ -68,5 +68,10 @@ def row_shape(
   if trains_prompts(config):
     fields.append(("prompt", "tokens"))
   return Shape(
-    length, trained * times, completions * times, shared, tuple(fields)
+    length,
+    trained * times,
+    completions * times,
+    shared,
+    tuple(fields),
+    row_parts(config),
   )

@@ -11,7 +11,7 @@ from alignjax.build.rows import Data, laid_out
 from alignjax.data.tokenizer import byte_tokenizer
 from alignjax.models.lm import LM, Teacher
 from alignjax.models.presets import preset
-from alignjax.step import Objective
+from alignjax.totals import Objective
 
 
 def taught(

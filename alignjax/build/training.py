@@ -14,7 +14,7 @@ from alignjax import optim
 from alignjax.build import named
 from alignjax.build.tables import Tables
 from alignjax.models.lm import DTYPES
-from alignjax.step import Objective
+from alignjax.totals import Objective
 
 
 def objectives(config: ConfigDict) -> dict[str, Objective]:

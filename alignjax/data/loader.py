@@ -39,6 +39,8 @@ class Shape(NamedTuple):
     to be told apart, and so no `ends`.
   parents: whether documents may continue others.
   fields: names of fields, and whether each is "tokens" or "completions".
+  parts: of a row, one for each of its documents, all of the same length; 1
+    where they stand one after another.
   """
 
   length: int
@@ -46,6 +48,7 @@ class Shape(NamedTuple):
   completions: int = 0
   parents: bool = False
   fields: tuple[tuple[str, str], ...] = ()
+  parts: int = 1
 
 
 def collate(
@@ -55,6 +58,7 @@ def collate(
   completions: int = 0,
   parents: bool = False,
   fields: Sequence[tuple[str, str]] = (),
+  parts: int = 1,
 ) -> Batch:
   """Pads rows to [B, length] and lists their trained positions [B, predicted].
 
@@ -73,23 +77,24 @@ def collate(
     n = len(row.tokens)
     at = trained(row)
     t = len(at)
-    tokens[b, :n] = row.tokens
-    documents[b, :n] = 1 if row.documents is None else row.documents
+    own = np.ones(n, np.int32) if row.documents is None else row.documents
     # Positions start anew with each document.
-    _, first, inverse = np.unique(
-      documents[b, :n], return_index=True, return_inverse=True
-    )
-    positions[b, :n] = np.arange(n) - first[inverse]
-    where[b, :t] = at - 1
+    _, first, inverse = np.unique(own, return_index=True, return_inverse=True)
+    within = np.arange(n) - first[inverse]
+    there = np.arange(n) if parts == 1 else inverse * (length // parts) + within
+    tokens[b, there] = row.tokens
+    documents[b, there] = own
+    positions[b, there] = within
+    where[b, :t] = there[at] - 1
     targets[b, :t] = row.tokens[at]
     ids[b, :t] = row.completions[at]
     weights[b, :t] = 1 if row.weights is None else row.weights[at]
     if row.parents is not None:
-      parent[b, :n] = row.parents
+      parent[b, there] = row.parents
       _continue(row, first, at, positions[b], where[b])
     if S:
-      own = ids[b, :t] > 0
-      ends[b, ids[b, :t][own] - 1] = at[own]  # the last of each stays
+      of = ids[b, :t] > 0
+      ends[b, ids[b, :t][of] - 1] = there[at[of]]  # the last of each stays
     for name, of in fields if n else ():
       values = row.fields[name]
       values = values[at] if of == "tokens" else values
@@ -131,8 +136,10 @@ def trained(row: Row) -> np.ndarray:
   return np.flatnonzero(listed[1:]) + 1
 
 
-def shape_of(tables: Sequence[Table], multiple: int = 8) -> Shape:
-  """What holds every row; L and T are rounded up to `multiple`."""
+def shape_of(
+  tables: Sequence[Table], multiple: int = 8, parts: int = 1
+) -> Shape:
+  """What holds every row; T, L or its parts are rounded up to `multiple`."""
 
   def most(name):
     return max(int(getattr(t, name).max(initial=0)) for t in tables)
@@ -147,12 +154,14 @@ def shape_of(tables: Sequence[Table], multiple: int = 8) -> Shape:
       (name, "tokens" if len(x) == n else "completions")
       for name, x in sorted(first.fields.items())
     )
+  longest = most("lengths" if parts == 1 else "reach")
   return Shape(
-    -(-most("lengths") // multiple) * multiple,
+    -(-longest // multiple) * multiple * parts,
     -(-most("counts") // multiple) * multiple,
     most("completions"),
     parents,
     fields,
+    parts,
   )
 
 

@@ -198,6 +198,7 @@ def layout(
   held: Mapping[str, Table],
   shares: Mapping[str, float],
   packing: int,
+  parts: int = 1,
 ) -> Layout:
   """Rows one by one, or packed where `packing` tokens are given.
 
@@ -205,7 +206,7 @@ def layout(
 
   Raises ValueError where a row is longer than a packed one.
   """
-  shape = shape_of([*train.values(), *held.values()])
+  shape = shape_of([*train.values(), *held.values()], parts=parts)
   if not packing:
     return Layout(dict(train), dict(held), dict(shares), shape)
   size = packed_shape(list(train.values()), shape[:2], packing)

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from alignjax.models.config import ModelConfig
 from alignjax.ops.attention import at_least_float32
 
 
@@ -45,6 +46,20 @@ def score(
   out = jnp.einsum("bsd,kd->bsk", hidden, head)
   out = calibrated(out, mean, std)
   return out[..., 0] if head.shape[0] == 1 else out
+
+
+def scores(
+  params: dict,
+  config: ModelConfig,
+  hidden: Float[Array, "B L D"],
+  ends: Int[Array, "B S"] | None,
+) -> Float[Array, "B S ..."]:
+  """What a model's scalar heads say of completions that end at `ends`."""
+  if "score_head" not in params or ends is None:
+    what = "heads (config.scores)" if ends is not None else "batch.ends"
+    raise ValueError(f"The statistic 'score' needs {what}; there are none.")
+  at = at_ends(hidden, ends)
+  return score(at, params["score_head"], config.score_mean, config.score_std)
 
 
 def calibrated(

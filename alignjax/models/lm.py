@@ -57,6 +57,7 @@ class LM:
     statistic "value" is read.
   critic: a model with one scalar head and parameters of its own, under
     "critic", which says "value" instead.
+  parts: of a row of a batch, which the documents have to themselves.
   """
 
   config: ModelConfig
@@ -69,6 +70,7 @@ class LM:
   teacher: Teacher | None = None
   values: bool = False
   critic: "LM | None" = None
+  parts: int = 1
 
   def __post_init__(self):
     if self.remat not in REMAT:
@@ -146,6 +148,23 @@ class LM:
     )
     return x
 
+  def read(
+    self,
+    params: Params,
+    batch: Batch,
+    noise: Float[Array, "B L D"] | None,
+  ) -> Float[Array, "B L D"]:
+    """`hidden` of a batch, whose parts do not see each other."""
+    B, L = batch.tokens.shape
+
+    def apart(x):
+      if x is None or self.parts == 1:
+        return x
+      return x.reshape(B * self.parts, L // self.parts, *x.shape[2:])
+
+    given = batch.tokens, batch.positions, batch.documents, noise, batch.parents
+    return self.hidden(params, *map(apart, given)).reshape(B, L, -1)
+
   def extend(
     self,
     weights: Params,
@@ -210,18 +229,29 @@ class LM:
       noise = noise_of(
         keys, batch.documents, width=self.config.width, alpha=neftune
       )
-    place = batch.tokens, batch.positions, batch.documents
-    x = self.hidden(params, *place, noise, batch.parents)
+    x = self.read(params, batch, noise)
     out = {}
     if "score" in needs:
-      out["score"] = self.scores(params, x, batch.ends)
+      out["score"] = heads.scores(params, self.config, x, batch.ends)
     x = jnp.take_along_axis(x, batch.where[:, :, None], axis=1)
     if "hidden" in needs:
       out["hidden"] = x
     if "value" in needs:
       out["value"] = self.value(params, batch, x)
     if "jsd" in needs:
-      out["jsd"] = self.divergence(params, batch, x)
+      known = self.teacher.lm
+      out["jsd"] = jsd(
+        x,
+        self.head(params),
+        batch.fields["teacher/hidden"],
+        known.head(params["teacher"]),
+        beta=self.teacher.beta,
+        chunk=self.chunk,
+        student_softcap=self.config.final_softcap,
+        teacher_softcap=known.config.final_softcap,
+        end=end_of(batch),
+        constrain=self.constrain,
+      )
     of_tokens = [n for n in needs if n not in _NOT_READ_OUT]
     if not of_tokens:
       return out
@@ -257,41 +287,6 @@ class LM:
       )
     c = self.config
     return heads.score(hidden, params["score_head"], c.score_mean, c.score_std)
-
-  def divergence(
-    self,
-    params: Params,
-    batch: Batch,
-    hidden: Float[Array, "B T D"],
-  ) -> Float[Array, "B T"]:
-    """How far next-token distributions are from the teacher's, in nats."""
-    known = self.teacher.lm
-    return jsd(
-      hidden,
-      self.head(params),
-      batch.fields["teacher/hidden"],
-      known.head(params["teacher"]),
-      beta=self.teacher.beta,
-      chunk=self.chunk,
-      student_softcap=self.config.final_softcap,
-      teacher_softcap=known.config.final_softcap,
-      end=end_of(batch),
-      constrain=self.constrain,
-    )
-
-  def scores(
-    self,
-    params: Params,
-    hidden: Float[Array, "B L D"],
-    ends: Int[Array, "B S"] | None,
-  ) -> Float[Array, "B S ..."]:
-    """What the scalar heads say of completions that end at `ends`."""
-    if "score_head" not in params or ends is None:
-      what = "heads (config.scores)" if ends is not None else "batch.ends"
-      raise ValueError(f"The statistic 'score' needs {what}; there are none.")
-    c, head = self.config, params["score_head"]
-    at = heads.at_ends(hidden, ends)
-    return heads.score(at, head, c.score_mean, c.score_std)
 
   def logits(
     self, params: Params, ids: Int[Array | np.ndarray, "B L"]

@@ -77,9 +77,8 @@ def jsd(
     hidden, known = constrain(hidden, "read"), constrain(known, "read")
     s = constrain(logits_of(hidden, head, student_softcap), "logits")
     t = constrain(logits_of(known, known_head, teacher_softcap), "logits")
-    return generalized_jsd(s, t, beta=beta)
+    return {"jsd": generalized_jsd(s, t, beta=beta)}
 
   head = constrain(student_head, "head")
-  return by_chunks(
-    one, head, teacher_head, student, teacher, chunk=chunk, end=end
-  )
+  given = head, teacher_head, student, teacher
+  return by_chunks(one, *given, chunk=chunk, end=end)["jsd"]

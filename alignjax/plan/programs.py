@@ -16,7 +16,7 @@ from alignjax.data.templates import load_template
 from alignjax.plan.useful import useful
 from alignjax.sample import Prompts
 from alignjax.sharding import Placement
-from alignjax.step import needed
+from alignjax.totals import needed
 from alignjax.train.run import Run
 from alignjax.types import Batch
 
@@ -94,7 +94,7 @@ def _refer(job: Callable, run: Run, lm, batch: Batch) -> None:
   shapes = {k: x for k, x in lm.shapes().items() if k != "lora"}
   where = {k: x for k, x in place.tree(lm.shapes()).items() if k != "lora"}
   ask = jax.jit(
-    make_annotator(lm.stats, ("logp",)),
+    make_annotator(run.reads.stats, ("logp",)),
     in_shardings=(where, place.rows),
     out_shardings=place.replicated,
   )

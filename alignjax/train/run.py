@@ -1,5 +1,6 @@
 """The jitted functions of a run."""
 
+import dataclasses
 import sys
 from functools import partial
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from alignjax import build, kernels, optim, sharding, step
+from alignjax import build, kernels, optim, sharding, step, totals
 from alignjax.log import Counting
 
 
@@ -54,11 +55,13 @@ class Run:
     shapes = jax.eval_shape(self._state, trained, frozen | taught)
     self.shardings = place.like(shapes, lm.shapes() | taught)
     noise, guard = build.noise(config), build.guard(config)
-    annotate = build.per_batch(lm, self.moving is not None)
+    # The model as it reads the rows that are trained.
+    self.reads = dataclasses.replace(lm, parts=build.row_parts(config))
+    annotate = build.per_batch(self.reads, self.moving is not None)
     # Sampled tokens are as likely as they were when they were drawn.
     warm = {"temperature": config.rollout.temperature} if config.rollout else {}
     train_step = step.make_train_step(
-      partial(self.lm.stats, neftune=noise, **warm),
+      partial(self.reads.stats, neftune=noise, **warm),
       objectives,
       self.optimizer,
       self.schedule,
@@ -84,7 +87,7 @@ class Run:
       compiler_options=kernels.compiler_options(place),
     )
     self.eval_step = jax.jit(
-      step.make_eval_step(self.lm.stats, objectives, annotate),
+      step.make_eval_step(self.reads.stats, objectives, annotate),
       in_shardings=(self.shardings, place.rows),
       out_shardings=place.replicated,
     )
@@ -98,7 +101,7 @@ class Run:
     """What the run reads: rows, tokenised into `cache`, or prompts."""
     c, place = self.config, self.place
     if c.rollout:
-      values = "value" in step.needed(self.objectives)
+      values = "value" in totals.needed(self.objectives)
       return build.asked(
         c,
         tokenizer,
@@ -166,7 +169,7 @@ class Run:
         return None
       parts.append(self.eval_step(state, self.put(batches, i)))
     total = jax.tree.map(lambda *x: sum(map(np.float64, x)), *parts)
-    means = step.metrics_of(self.objectives, total)
+    means = totals.metrics_of(self.objectives, total)
     return {k: float(v) for k, v in means.items()}
 
   def count(self, state) -> dict[str, int]:
