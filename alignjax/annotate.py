@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from alignjax.data.loader import InOrder
+from alignjax.data.pack import Packed
 from alignjax.types import Batch
 
 
@@ -64,6 +65,17 @@ class Ragged(Sequence[np.ndarray]):
 
   def __getitem__(self, index: int) -> np.ndarray:
     return self.values[self.offsets[index] : self.offsets[index + 1]]
+
+
+def apart(found: Ragged, packed: Packed, counts: np.ndarray) -> Ragged:
+  """Numbers of packed rows as those of the rows in them, in their own order.
+
+  counts: trained tokens of each row.
+  """
+  order = np.concatenate(packed.bins)
+  pieces = np.split(found.values, np.cumsum(counts[order])[:-1])
+  values = [pieces[i] for i in np.argsort(order)]
+  return Ragged(np.concatenate(values), counts)
 
 
 def annotate(

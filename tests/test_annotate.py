@@ -4,6 +4,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pyarrow as pa
 import pytest
 from ml_collections import ConfigDict
 from test_layouts import drawn
@@ -133,6 +134,14 @@ def test_batches_bring_the_reference_along(tiny, model, lines, tmp_path):
   packed = annotated(config, *model, tmp_path / "a")
   assert len(packed.train.parts[""]) < 6
   agree(*model, packed.train[0])
+  # And a pass over packed rows gives each row its own.
+  agree(*model, annotated(config, *model, tmp_path / "b").train[0])
+  for name in names:
+    one, two = (
+      pa.ipc.open_file(tmp_path / x / name).read_all()[FIELD].to_numpy()
+      for x in "ab"
+    )
+    np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-4)
 
 
 def test_a_file_is_the_truth_and_says_of_what(

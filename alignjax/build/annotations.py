@@ -22,14 +22,20 @@ from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
 from alignjax import pretrained, sharding
-from alignjax.annotate import Ragged, annotate, make_annotator, with_fields
+from alignjax.annotate import (
+  Ragged,
+  annotate,
+  apart,
+  make_annotator,
+  with_fields,
+)
 from alignjax.build import tokens
 from alignjax.build.layouts import kind, lying, row_parts, trains_prompts
 from alignjax.build.reading import FIELD, is_read
 from alignjax.build.record import checksum
-from alignjax.build.rows import Data, annotated, check_vocabulary
+from alignjax.build.rows import Data, annotated, check_vocabulary, laid_out
 from alignjax.checkpoint.hosts import Meeting, draw_name
-from alignjax.data.loader import InOrder, shape_of
+from alignjax.data.loader import InOrder
 from alignjax.models.lm import LM
 from alignjax.optim import merge
 from alignjax.step import Annotate, Moving, as_it_is
@@ -116,31 +122,29 @@ def with_reference(
   """
   lm, params = _reference(found, config, place, lm, params)
   lm = dataclasses.replace(lm, parts=row_parts(config))
-  tables = {
-    "train": {k: lying(x, config) for k, x in found.tables.train.items()},
-    "held": {k: lying(x, config) for k, x in found.tables.held.items()},
-  }
-  every = [(of, name, t) for of, x in tables.items() for name, t in x.items()]
+  laid = laid_out(found.tables, config, None)
   run = jax.jit(
     make_annotator(lm.stats, ("logp",)),
     out_shardings=place.replicated,
   )
-  shape = shape_of([table for _, _, table in every], parts=lm.parts)
   common = _key(found, config, lm, params)
   columns = {"train": {}, "held": {}}
-  for of, name, table in every:
-    batches = InOrder({name: table}, batch=config.train.batch, shape=shape)
+  every = [(of, name) for of in columns for name in getattr(laid, of)]
+  for of, name in every:
+    rows, table = (getattr(x, of)[name] for x in (found.tables, laid))
+    counts = lying(rows, config).counts
+    batches = InOrder({name: table}, batch=config.train.batch, shape=laid.shape)
 
-    def make(batches=batches) -> Ragged:
+    def make(batches=batches, table=table, counts=counts) -> Ragged:
       def one(step):
         put = partial(batches.batch, step)
         return run(params, sharding.put_rows(put, batches.size, place.rows))
 
-      return annotate(one, batches)["logp"]
+      values = annotate(one, batches)["logp"]
+      return apart(values, table, counts) if config.data.packing else values
 
-    rows = getattr(found.tables, of)[name]
     file = Path(folder) / ("-".join(filter(None, (of, name))) + ".arrow")
-    values = _kept(file, common | {"rows": rows.digest()}, table.counts, make)
+    values = _kept(file, common | {"rows": rows.digest()}, counts, make)
     columns[of][name] = {FIELD: values}
   identity = found.identity | {"reference": common["weights"]}
   return annotated(found._replace(identity=identity), config, columns)
