@@ -52,11 +52,11 @@ def chosen(place: Placement, name: str = "auto"):
 def readout_chunk(place: Placement, rows: int, vocab: int) -> int:
   """Tokens of a row whose logits exist at one time.
 
-  On a CPU 32, which its caches hold; elsewhere as many as keep the logits of
+  On a CPU 32, which its caches hold, 64 of a single row; elsewhere as many as keep the logits of
   `rows` rows, [rows, chunk, vocab] over all devices, within LOGITS on each.
   """
   if place.mesh.devices.flat[0].platform == "cpu":
-    return 32
+    return max(32, 64 // rows)
   most = LOGITS * place.mesh.size // (4 * rows * vocab)
   return min(1024, 1 << max(5, most.bit_length() - 1))
 

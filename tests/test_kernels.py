@@ -97,6 +97,7 @@ def test_a_chunk_of_logits_fits():
   """Logits of 16 rows, 128,256 each over 16 devices: 128 places are 63 MiB."""
   place = placed((1, 8, 1))
   assert kernels.readout_chunk(place, 16, 128_256) == 32  # of a CPU
+  assert kernels.readout_chunk(place, 1, 128_256) == 64
 
   class Mesh:
     size = 16
