@@ -52,8 +52,9 @@ def chosen(place: Placement, name: str = "auto"):
 def readout_chunk(place: Placement, rows: int, vocab: int) -> int:
   """Tokens of a row whose logits exist at one time.
 
-  On a CPU 32, which its caches hold, 64 of a single row; elsewhere as many as keep the logits of
-  `rows` rows, [rows, chunk, vocab] over all devices, within LOGITS on each.
+  On a CPU 32, which its caches hold, 64 of a single row; elsewhere as many as
+  keep the logits of `rows` rows, [rows, chunk, vocab] over all devices, within
+  LOGITS on each.
   """
   if place.mesh.devices.flat[0].platform == "cpu":
     return max(32, 64 // rows)

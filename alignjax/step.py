@@ -197,18 +197,23 @@ def make_train_step(
     if skip_spikes:
       good &= ~spikes.stands_out(values, *seen)
     lr = schedule(state.step)
-    updates, moments = optimizer.update(grads, state.moments, state.params)
-    if warmup:  # weights that decay too
-      updates = values_alone(updates, state.step < warmup)
-    updates = jax.tree.map(lambda x: (lr * x).astype(x.dtype), updates)
-    made = state._replace(
-      step=state.step + 1,
-      params=optax.apply_updates(state.params, updates),
-      moments=moments,
-      history=spikes.remember(values, *seen),
-    )
-    made = moved(made, moving)
-    after = jax.tree.map(lambda a, b: jnp.where(good, a, b), made, state)
+
+    def updated(state, grads):
+      updates, moments = optimizer.update(grads, state.moments, state.params)
+      if warmup:  # weights that decay too
+        updates = values_alone(updates, state.step < warmup)
+      updates = jax.tree.map(lambda x: (lr * x).astype(x.dtype), updates)
+      made = state._replace(
+        step=state.step + 1,
+        params=optax.apply_updates(state.params, updates),
+        moments=moments,
+        history=spikes.remember(values, *seen),
+      )
+      return moved(made, moving)
+
+    # A branch, not a choice between two states: it is made in their own memory.
+    bare = state._replace(frozen={})
+    after = jax.lax.cond(good, updated, lambda state, _: state, bare, grads)
     metrics |= {
       "grad_norm": norm,
       "lr": lr,

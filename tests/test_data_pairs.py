@@ -176,3 +176,23 @@ def test_a_prompt_that_is_written_otherwise_once_answered_is_named(tmp_path):
   assert error.value.kind == "prompt not kept"
   assert "chosen: the chat template" in str(error.value)
   assert "from token 17 of 18 on" in str(error.value)
+
+
+def test_the_halves_of_a_row_by_hand():
+  (row,), _ = encoded(item("yes", "n"))
+  rows = Apart(Rows.of([row]))
+  n = int(Rows.of([row]).prompts[0])
+  shape = shape_of([rows], 1, parts=2)
+  half = n + 5
+  assert shape.length == 2 * half and shape.parts == 2
+  batch, other = collate(rows, *shape), collate(rows, *shape_of([rows], 1))
+  places = [*range(half), *range(half, half + n + 3)]
+  for name in ("tokens", "documents", "positions"):
+    found = getattr(batch, name)[0]
+    assert found[places].tolist() == getattr(other, name)[0].tolist()
+    assert not np.delete(found, places).any()
+  second = [half + n - 1, half + n]
+  assert batch.where[0].tolist() == [*range(n - 1, n + 3), *second]
+  assert batch.ends[0].tolist() == [n + 3, half + n + 1]
+  for name in ("targets", "completions", "weights"):
+    np.testing.assert_array_equal(getattr(batch, name), getattr(other, name))

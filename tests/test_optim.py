@@ -231,3 +231,16 @@ def test_moments_are_float32_and_hold_only_what_is_trained(name):
   assert not shapes & {(10, 6), (2, 6, 8), (8, 6)}
   for x in jax.tree.leaves(moments):
     assert x.dtype in (jnp.float32, jnp.int32)
+
+
+def test_clipping_is_that_of_optax():
+  """And nothing is changed below the norm."""
+  grads = tree()
+  norm = float(optax.global_norm(grads))
+  for most in (norm / 7, norm * 2):
+    found = optim.clipped(most).update(grads, optax.EmptyState())[0]
+    other = optax.clip_by_global_norm(most).update(grads, optax.EmptyState())[0]
+    jax.tree.map(
+      lambda a, b: np.testing.assert_allclose(a, b, 1e-6), found, other
+    )
+  jax.tree.map(np.testing.assert_array_equal, found, grads)

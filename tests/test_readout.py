@@ -22,7 +22,7 @@ def plain(logits, targets):
   }
 
 
-def read(hidden, head, targets, chunk, softcap=0.0, needs=STATS):
+def read(hidden, head, targets, chunk, softcap=0.0, needs=STATS, **more):
   return readout(
     hidden,
     head,
@@ -31,6 +31,7 @@ def read(hidden, head, targets, chunk, softcap=0.0, needs=STATS):
     chunk=chunk,
     softcap=softcap,
     constrain=lambda x, name: x,
+    **more,
   )
 
 
@@ -127,3 +128,48 @@ def test_huge_logits_and_bfloat16_stay_finite_and_float32():
   assert all(x.dtype == jnp.float32 for x in found.values())
   np.testing.assert_array_equal(found["logp"], [[0.0, -80000.0]])
   np.testing.assert_array_equal(found["entropy"], [[0.0, 0.0]])
+
+
+def test_the_loop_ends_where_tokens_do(case):
+  """Chunks behind the end are neither read nor trained."""
+  hidden, head, targets = case
+  ragged = jnp.arange(7) < jnp.array([[4], [2]])
+
+  def total(hidden, head, end):
+    found = read(hidden, head, targets, 2, softcap=3.0, end=end)
+    return jnp.where(ragged, found["logp"], 0.0).sum(), found
+
+  grad = jax.jit(jax.value_and_grad(total, (0, 1), has_aux=True))
+  (whole, _), whole_grad = grad(hidden, head, None)
+  (value, found), found_grad = grad(hidden, head, jnp.int32(4))
+  np.testing.assert_allclose(value, whole, rtol=1e-6)
+  assert found["logp"][:, :4].all() and not found["logp"][:, 4:].any()
+  for a, b in zip(found_grad, whole_grad):
+    np.testing.assert_allclose(a, b, atol=1e-6)
+  nothing = jax.jit(lambda h: read(h, head, targets, 2, end=jnp.int32(0)))
+  assert not any(x.any() for x in nothing(hidden).values())
+
+
+def test_one_pass_where_the_slopes_are_known(case):
+  """The same gradients, with a product over the vocabulary less."""
+  hidden, head, targets = case
+  slopes = {
+    "logp": -jnp.arange(14.0).reshape(2, 7),
+    "correct": jnp.ones((2, 7)),
+  }
+
+  def total(hidden, head, known):
+    given = dict(needs=("logp", "correct"), softcap=3.0)
+    found = read(hidden, head, targets, 3, slopes=known, **given)
+    return sum((slopes[n] * x).sum() for n, x in found.items())
+
+  grad = jax.jit(jax.value_and_grad(total, (0, 1)))
+  plain, known = grad(hidden, head, None), grad(hidden, head, slopes)
+  for a, b in zip(jax.tree.leaves(plain), jax.tree.leaves(known)):
+    np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
+
+  def products(known):
+    text = grad.lower(hidden, head, known)
+    return text.as_text().count("stablehlo.dot_general")
+
+  assert (products(None), products(slopes)) == (4, 3)

@@ -158,8 +158,8 @@ class LM:
     B, L = batch.tokens.shape
 
     def apart(x):
-      if x is None or self.parts == 1:
-        return x
+      if x is None:
+        return None
       return x.reshape(B * self.parts, L // self.parts, *x.shape[2:])
 
     given = batch.tokens, batch.positions, batch.documents, noise, batch.parents
