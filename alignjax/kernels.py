@@ -13,6 +13,7 @@ from alignjax.sharding import ROWS, Placement
 KERNELS = ("auto", "xla", "splash")
 LANES = 128  # what sizes of a TPU kernel are multiples of
 BLOCK = 512  # queries and keys of a block
+LONG = 8192  # tokens of a row whose gradients are summed in larger blocks
 LOGITS = 64 * 2**20  # bytes of a chunk's logits on a device
 # Without these v5p and v6e wait for each gathered parameter.
 ASYNC = {
@@ -155,11 +156,15 @@ def _kernel(
     if window
     else (masks.CausalMask(shape))
   )
+  # The backward pass keeps a part of the queries' gradient for each block of
+  # keys: long rows have larger ones, gone through in steps.
+  wide = block * (4 if length % (4 * block) == 0 and length >= LONG else 1)
   sizes = kernels.BlockSizes(
     block_q=block,
     block_kv=block,
     block_q_dkv=block,
-    block_kv_dkv=block,
+    block_kv_dkv=wide,
+    block_kv_dkv_compute=block,
     use_fused_bwd_kernel=True,
   )
 

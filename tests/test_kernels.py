@@ -45,14 +45,16 @@ def rows(length, size, seed=0):
 @pytest.mark.parametrize(
   ("mesh", "length", "size", "window", "softcap"),
   [
+    ((1, 1, 1), 500, 128, 0, 0.0),  # blocks of four times as many keys
     ((1, 1, 1), 128, 128, 0, 0.0),
     ((2, 2, 2), 200, 64, 0, 0.0),  # padded to blocks and lanes
     ((1, 4, 1), 128, 128, 40, 0.0),
     ((1, 1, 2), 128, 128, 0, 20.0),
   ],
 )
-def test_splash_is_attention(mesh, length, size, window, softcap):
+def test_splash_is_attention(mesh, length, size, window, softcap, monkeypatch):
   """Values and gradients of the tokens that are there."""
+  monkeypatch.setattr(kernels, "LONG", 512)
   place, given = placed(mesh), rows(length, size)
   options = dict(window=window, scale=size**-0.5, softcap=softcap)
   there = (given[-1] > 0)[:, :, None, None]

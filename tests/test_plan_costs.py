@@ -173,3 +173,27 @@ def test_a_gathered_buffer_is_handed_through():
   found = costs.costs(hlo.program(CARRIED))
   assert found.memory == (1 + 8 + 8) * 128 * 2
   assert found.network == 15 * 128 * 2
+
+
+SPLASH = """HloModule m
+ENTRY %main (a: s8[1,{q},{k}], b: f32[2,8,8192,128]) -> f32[2,8,8192,128] {{
+  %a = s8[1,{q},{k}]{{2,1,0}} parameter(0)
+  %b = f32[2,8,8192,128]{{3,2,1,0}} parameter(1)
+  ROOT %splash_mha_{kind} = f32[2,8,8192,128]{{3,2,1,0}} custom-call(%a, %a, %b, %b, %b), custom_call_target="tpu_custom_call"
+}}
+"""
+
+
+def test_splash_counts_the_blocks_it_visits():
+  """16 blocks of 512 queries: of as many of keys, or of 4 of 2,048."""
+
+  def share(kind, q, k, products):
+    text = SPLASH.format(kind=kind, q=q, k=k)
+    found = costs.costs(hlo.program(text)).flops
+    return found / (products * 2 * 2 * 8 * 8192 * 8192 * 128)
+
+  assert share("fwd_residuals.1", 16, 16, 2) == 136 / 256
+  assert share("dkv_residuals.1", 16, 16, 5) == 136 / 256
+  assert share("dkv_residuals.1", 16, 4, 5) == 160 / 256
+  # A window of two blocks: two of keys for each of queries, but for the first.
+  assert share("fwd_residuals.1", 16, 2, 2) == 31 / 256

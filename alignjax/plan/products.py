@@ -4,6 +4,7 @@ import json
 import math
 import re
 
+from alignjax.kernels import BLOCK, LANES
 from alignjax.plan.hlo import Computation, Instruction, Shape
 from alignjax.plan.traffic import operands
 
@@ -114,9 +115,16 @@ def _splash(inside: Computation, i: Instruction) -> float:
   if not which:
     return 0.0
   shapes = [s[0] for s in operands(inside, i)]
-  _, rows, wide = shapes[0].sizes  # of each block of queries, those of keys
   *_, length, width = shapes[2].sizes
   heads = shapes[2].elements / length / width  # of all rows
-  visited = sum(min(row + 1, wide) for row in range(rows)) / rows**2
+  # Of each block of queries, the blocks of keys; backward the other way round.
+  _, queries, keys = shapes[0].sizes
+  if which.group(1) == "fwd":
+    visited = sum(min(i + 1, keys) for i in range(queries)) / queries**2
+  else:
+    blocks = length // (BLOCK if length >= BLOCK else LANES)
+    wide = blocks // keys  # a block of keys, in blocks of queries
+    seen = (min(blocks - wide * j, queries) for j in range(keys))
+    visited = wide * sum(seen) / blocks**2
   products = 2 if which.group(1) == "fwd" else 5
   return products * 2.0 * heads * length * length * width * visited
