@@ -58,7 +58,7 @@ def readout_chunk(place: Placement, rows: int, vocab: int) -> int:
   LOGITS on each.
   """
   if place.mesh.devices.flat[0].platform == "cpu":
-    return max(32, 64 // rows)
+    return max(32, 64 // max(rows, 1))
   most = LOGITS * place.mesh.size // (4 * rows * vocab)
   return min(1024, 1 << max(5, most.bit_length() - 1))
 

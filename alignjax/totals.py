@@ -58,7 +58,7 @@ def ratio(term: Term) -> Float[Array, ""]:
 
 
 def terms_of(
-  found: Mapping[str, jax.Array],
+  found: Mapping,
   objectives: Mapping[str, Objective],
   batch: Batch,
 ) -> dict[str, Terms]:

@@ -22,6 +22,7 @@ FLOORS = {
   "log": 2,
   "losses": 3,
   "rewards": 3,
+  "totals": 3,
   "step": 4,
   "annotate": 4,
   "sample": 4,

@@ -46,7 +46,7 @@ class LM:
   dtype: of activations and of the weights as they are used; norms, softmax and
     statistics are float32 whatever it is.
   remat: "none" keeps all activations, "full" none, "dots" the outputs of
-    matrix products with weights.
+    attention and of matrix products with weights.
   chunk: tokens of a row whose logits exist at one time.
   constrain: (array, activation name) → array, from `sharding`.
   attend: attention; that of `ops.attention`, or a kernel from `kernels`.
@@ -158,9 +158,8 @@ class LM:
     B, L = batch.tokens.shape
 
     def apart(x):
-      if x is None:
-        return None
-      return x.reshape(B * self.parts, L // self.parts, *x.shape[2:])
+      shape = B * self.parts, L // self.parts
+      return None if x is None else x.reshape(*shape, *x.shape[2:])
 
     given = batch.tokens, batch.positions, batch.documents, noise, batch.parents
     return self.hidden(params, *map(apart, given)).reshape(B, L, -1)
