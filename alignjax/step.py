@@ -126,6 +126,7 @@ def make_train_step(
   moving: Moving | None = None,
   warmup: int = 0,
   ahead: bool = False,
+  branch: bool = False,
 ) -> Callable[[State, Batch], tuple[State, dict[str, jax.Array]]]:
   """(state, batch) → (state, metrics); pure, to be jitted by the caller.
 
@@ -137,6 +138,8 @@ def make_train_step(
   annotate: of a microbatch at a time; nothing is differentiated in it.
   warmup: the first updates, in which nothing is trained but what says values.
   ahead: `stats` takes `slopes`, where these are known before.
+  branch: whether an update is skipped by a branch, which CPUs make in the
+    state's own memory, or by a choice between two states, which TPUs fuse.
   """
 
   def value(params, frozen, batch, keys, weights):
@@ -211,9 +214,12 @@ def make_train_step(
       )
       return moved(made, moving)
 
-    # A branch, not a choice between two states: it is made in their own memory.
     bare = state._replace(frozen={})
-    after = jax.lax.cond(good, updated, lambda state, _: state, bare, grads)
+    if branch:
+      after = jax.lax.cond(good, updated, lambda state, _: state, bare, grads)
+    else:
+      made = updated(bare, grads)
+      after = jax.tree.map(lambda a, b: jnp.where(good, a, b), made, bare)
     metrics |= {
       "grad_norm": norm,
       "lr": lr,
