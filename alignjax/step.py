@@ -138,8 +138,8 @@ def make_train_step(
   annotate: of a microbatch at a time; nothing is differentiated in it.
   warmup: the first updates, in which nothing is trained but what says values.
   ahead: `stats` takes `slopes`, where these are known before.
-  branch: whether an update is skipped by a branch, which CPUs make in the
-    state's own memory, or by a choice between two states, which TPUs fuse.
+  branch: whether an update is skipped by a branch, made in the state's own
+    memory, or by a choice between two states (`kernels.branches`).
   """
 
   def value(params, frozen, batch, keys, weights):

@@ -3,6 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import configs.dpo
 from alignjax import build, totals
 from alignjax.ops import linear
 from alignjax.types import Batch
@@ -64,13 +65,5 @@ def test_which_losses_are_known_before():
   np.testing.assert_allclose(found["logp"], np.full((2, 4), -0.5 / 8))
   assert not found["correct"].any()
   assert known(main=sft | {"kind": "dft"}) is None
-  dpo = dict(
-    name="dpo",
-    kind="sigmoid",
-    weight=1.0,
-    beta=0.1,
-    label_smoothing=0.0,
-    divergence="reverse_kl",
-    reference_free=False,
-  )
+  dpo = configs.dpo.get_config().loss.main.to_dict()
   assert known(main=dpo) is None and known(main=sft, other=dpo) is None

@@ -183,9 +183,10 @@ def test_padding_changes_neither_loss_nor_gradient(small, draw, ragged):
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])
+@pytest.mark.parametrize("branch", [False, True])
 @pytest.mark.parametrize("cause", ["parameter", "loss", "gradient"])
 def test_what_is_not_finite_leaves_the_state_as_it_was(
-  two_rows, cause, accumulate
+  two_rows, cause, accumulate, branch
 ):
   params, frozen = table(), {"scale": jnp.float32(1.0)}
   if cause == "parameter":
@@ -203,7 +204,7 @@ def test_what_is_not_finite_leaves_the_state_as_it_was(
 
   objectives = {"main": totals.Objective(1.0, sft.needs, bad)}
   before, after, metrics = run(
-    table_stats, objectives, params, frozen, two_rows, accumulate
+    table_stats, objectives, params, frozen, two_rows, accumulate, branch=branch
   )
   assert float(metrics["skipped"]) == 1.0
   assert np.isfinite(metrics["loss"]) == (cause == "gradient")
@@ -297,3 +298,16 @@ def test_keys_are_of_the_batch_and_the_row(two_rows):
   state = step.init(params, frozen, optimizer)
   _, metrics = train_step(state._replace(data=jnp.int32(1)), two_rows)
   assert float(metrics["mean_token_accuracy"]) != found[0]
+
+
+def test_a_branch_and_a_choice_update_alike(two_rows):
+  objectives = {"main": SFT}
+  given = (
+    table_stats,
+    objectives,
+    table(),
+    {"scale": jnp.float32(1.0)},
+    two_rows,
+  )
+  found = [run(*given, branch=branch)[1:] for branch in (False, True)]
+  jax.tree.map(np.testing.assert_array_equal, *found)

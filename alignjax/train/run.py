@@ -72,7 +72,7 @@ class Run:
       moving=self.moving,
       warmup=build.warmup(config),
       ahead=True,
-      branch=place.mesh.devices.flat[0].platform == "cpu",
+      branch=kernels.branches(place),
     )
     self.pass_over = jax.jit(
       lambda state: state._replace(data=state.data + 1),
