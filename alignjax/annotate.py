@@ -70,7 +70,7 @@ class Ragged(Sequence[np.ndarray]):
 def apart(found: Ragged, packed: Packed, counts: np.ndarray) -> Ragged:
   """Numbers of packed rows as those of the rows in them, in their own order.
 
-  counts: trained tokens of each row.
+  counts: int [rows], trained tokens of each row.
   """
   order = np.concatenate(packed.bins)
   pieces = np.split(found.values, np.cumsum(counts[order])[:-1])

@@ -54,7 +54,10 @@ def scores(
   hidden: Float[Array, "B L D"],
   ends: Int[Array, "B S"] | None,
 ) -> Float[Array, "B S ..."]:
-  """What a model's scalar heads say of completions that end at `ends`."""
+  """What a model's scalar heads say of completions that end at `ends`.
+
+  Raises ValueError where the model has no heads, or the batch no `ends`.
+  """
   if "score_head" not in params or ends is None:
     what = "heads (config.scores)" if ends is not None else "batch.ends"
     raise ValueError(f"The statistic 'score' needs {what}; there are none.")
