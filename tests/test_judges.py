@@ -10,7 +10,8 @@ import pytest
 from stand_in_server import MODEL, Reply, failure, longer, serving
 
 from alignjax.evals import judges
-from alignjax.evals.judges import cache, connection
+from alignjax.evals.judges import endpoints
+from alignjax.remote import connection, kept
 from alignjax.evals.judges.question import question, verdict_in
 
 KEY = "sk-9f3b77secret"
@@ -444,7 +445,8 @@ def test_a_torn_last_line_is_asked_again(tmp_path):
     last = whole.rstrip(b"\n").rindex(b"\n") + 1
     for cut in range(last + 1, len(whole) - 1):
       file.write_bytes(whole[:cut])
-      known = cache.read(file, {json.loads(x)["sha256"] for x in lines(whole)})
+      wanted = {json.loads(x)["sha256"] for x in lines(whole)}
+      known = kept.read(file, wanted, "verdict", endpoints._legal)
       assert len(known) == 2
     n = len(server.asked)
     for _ in range(2):  # the second time nothing is left to ask
@@ -464,14 +466,14 @@ def test_a_torn_last_line_is_asked_again(tmp_path):
 )
 def test_another_file_is_not_a_cache(tmp_path, bad):
   file = tmp_path / "rows.jsonl"
-  good = json.dumps({"sha256": cache.digest("x"), "verdict": "tie"})
+  good = json.dumps({"sha256": kept.digest("x"), "verdict": "tie"})
   file.write_text(f"{good}\n{bad}\n")
-  with pytest.raises(ValueError, match="rows.jsonl:2: not a judge's"):
+  with pytest.raises(ValueError, match="rows.jsonl:2: not what a model"):
     one("http://127.0.0.1:1/v1", cache=file)
   assert file.read_text() == f"{good}\n{bad}\n"
 
 
 def test_a_digest_tells_its_parts_apart():
-  assert cache.digest("ab", "c") != cache.digest("a", "bc")
-  assert cache.digest("\udc80") == cache.digest("\udc80")
-  assert len(cache.digest("")) == 64
+  assert kept.digest("ab", "c") != kept.digest("a", "bc")
+  assert kept.digest("\udc80") == kept.digest("\udc80")
+  assert len(kept.digest("")) == 64

@@ -20,6 +20,7 @@ FLOORS = {
   "alarms": 2,
   "optim": 2,
   "log": 2,
+  "remote": 3,
   "losses": 3,
   "rewards": 3,
   "totals": 3,

@@ -5,19 +5,15 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import nullcontext
 from pathlib import Path
 
-from alignjax.evals.judges import cache as kept
-from alignjax.evals.judges.connection import (
-  Connection,
-  Refused,
-  api_key,
-)
 from alignjax.evals.judges.question import (
   REMINDER,
   check_template,
   question,
   verdict_in,
 )
-from alignjax.evals.judges.verdicts import Judge
+from alignjax.evals.judges.verdicts import VERDICTS, Judge
+from alignjax.remote import kept
+from alignjax.remote.connection import Connection, Refused, api_key
 
 
 def endpoint(
@@ -73,10 +69,12 @@ def endpoint(
         "temperature": temperature,
       }
       try:
-        found = verdict_in(connection.post(body, stop))
+        said = connection.post(body, stop)
       except Refused as error:
         start = " ".join(texts[0].split())[:60]
         raise Refused(f"{error}\nThe prompt begins {start!r}.") from None
+      # What was cut may end with a mark that it only quotes.
+      found = "none" if said.cut else verdict_in(said.text)
       if found != "none":
         break
     return found
@@ -85,7 +83,7 @@ def endpoint(
     rows = list(zip(prompts, firsts, seconds))
     settings = (model, template, repr(float(temperature)))
     keys = [kept.digest(*settings, *texts) for texts in rows]
-    found = kept.read(path, set(keys)) if path else {}
+    found = kept.read(path, set(keys), "verdict", _legal) if path else {}
     left = {k: texts for k, texts in zip(keys, rows) if k not in found}
     stop = threading.Event()
     # From inside to outside: requests end before the file is closed.
@@ -95,7 +93,7 @@ def endpoint(
         def one(key):
           verdict = ask(left[key], stop)
           if add:
-            add(key, verdict)
+            add({key: {"verdict": verdict}})
           return key, verdict
 
         try:
@@ -108,3 +106,7 @@ def endpoint(
     return [found[key] for key in keys]
 
   return judge
+
+
+def _legal(verdict) -> bool:
+  return isinstance(verdict, str) and verdict in VERDICTS

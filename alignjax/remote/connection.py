@@ -14,6 +14,7 @@ import time
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from http.client import HTTPException
+from typing import NamedTuple
 from urllib import request
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
@@ -25,6 +26,19 @@ SHOWN = 200  # characters of what a server says
 # They do not go away by waiting.
 LASTING = (ConnectionRefusedError, socket.gaierror, ssl.SSLError)
 NOT_JSON = (ValueError, LookupError, TypeError, RecursionError)
+
+
+class Said(NamedTuple):
+  """A chat completion.
+
+  cut: whether it ended at a limit of tokens. asked, answered: tokens, as the
+  server counts them; 0 where it does not say.
+  """
+
+  text: str
+  cut: bool
+  asked: int
+  answered: int
 
 
 class Refused(ConnectionError):
@@ -81,15 +95,24 @@ class Connection:
   url: what stands before /chat/completions. key: sent as a bearer token, or
   None. timeout: seconds of one try. retries: further tries of what failed for
   a while; pauses grow from `FIRST_PAUSE`, are at least what Retry-After says
-  and sum to `PATIENCE` at most.
+  and sum to `PATIENCE` at most. per_minute: tries that begin in a minute, at
+  most; 0 for as many as there are.
 
   Raises ValueError for a url that cannot be.
   """
 
   def __init__(
-    self, url: str, *, key: str | None, timeout: float | int, retries: int
+    self,
+    url: str,
+    *,
+    key: str | None,
+    timeout: float | int,
+    retries: int,
+    per_minute: int = 0,
   ):
     check_url(url)
+    self._pause = 60.0 / per_minute if per_minute else 0.0
+    self._next, self._lock = 0.0, threading.Lock()
     self.url, self.timeout, self.retries = url.rstrip("/"), timeout, retries
     handlers: list[request.BaseHandler] = [_Stay()]
     host = urlsplit(url).hostname or ""
@@ -104,8 +127,8 @@ class Connection:
     if key:
       self._headers["Authorization"] = f"Bearer {key}"
 
-  def post(self, body: dict, stop: threading.Event) -> str:
-    """The text of a chat completion; "" where it was cut at a limit.
+  def post(self, body: dict, stop: threading.Event) -> Said:
+    """A chat completion.
 
     stop: an event after which nothing is tried again.
 
@@ -116,6 +139,7 @@ class Connection:
     pause, waited = FIRST_PAUSE, 0.0
     for tries in range(1, self.retries + 2):
       asked = 0.0
+      self._wait(stop)
       try:
         raw = self._fetch("/chat/completions", data)
       except HTTPError as error:
@@ -134,7 +158,7 @@ class Connection:
         trouble = f"no reply within {self.timeout} s" if timed_out else ""
         trouble = trouble or self._shown(f"{reason}") or type(reason).__name__
       else:
-        return self._text(raw)
+        return self._said(raw)
       rest = max(pause, asked)
       if (
         tries > self.retries or waited + rest > PATIENCE or _stopped(rest, stop)
@@ -154,15 +178,27 @@ class Connection:
     with self._opener.open(sent, timeout=self.timeout) as response:
       return _body(response, end)
 
-  def _text(self, raw: bytes) -> str:
+  def _wait(self, stop: threading.Event) -> None:
+    """Until this try may begin: threads take their turns `_pause` apart."""
+    if self._pause:
+      with self._lock:
+        now = time.monotonic()
+        turn = max(now, self._next)
+        self._next = turn + self._pause
+      _stopped(turn - now, stop)
+
+  def _said(self, raw: bytes) -> Said:
     try:
-      choice = json.loads(raw)["choices"][0]
+      reply = json.loads(raw)
+      choice = reply["choices"][0]
       text = choice["message"]["content"]
       if not isinstance(text, str | None):
         raise TypeError
-      # What was cut may end with a mark that it only quotes.
-      return "" if choice.get("finish_reason") == "length" else text or ""
-    except NOT_JSON:
+      usage = reply.get("usage") or {}
+      counts = [usage.get(f"{k}_tokens") or 0 for k in ("prompt", "completion")]
+      cut = choice.get("finish_reason") == "length"
+      return Said(text or "", cut, *map(int, counts))
+    except (*NOT_JSON, AttributeError):
       said = self._shown(raw.decode("utf-8", "replace")) or "nothing"
       raise Refused(
         f"{self.url}: the reply is not a chat completion: {said}\n"

@@ -1,20 +1,20 @@
-"""Verdicts on disk, so that a judging that was interrupted goes on.
+"""What a model said, kept on disk, so that what was interrupted goes on.
 
-A JSON line each, `{"sha256": …, "verdict": …}`: the hash of all that the
-verdict depends on, and nothing else of the texts.
+A JSON line each, `{"sha256": …, "NAME": …}`: the hash of all that it depends
+on, and what was said.
 """
 
 import hashlib
 import json
 import threading
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from alignjax.evals.judges.verdicts import VERDICTS
+from alignjax.data.lines import MAX_LINE
 
 _HEAD = b'{"sha256": "'
-_LONGEST = 256  # bytes; a line has about 100
 
 
 def digest(*parts: str) -> str:
@@ -22,41 +22,44 @@ def digest(*parts: str) -> str:
   return hashlib.sha256(json.dumps(parts).encode("ascii")).hexdigest()
 
 
-def read(path: Path, wanted: Set[str]) -> dict[str, str]:
-  """Verdicts by digest, of those `wanted` that the file has.
+def read(
+  path: Path, wanted: Set[str], name: str, legal: Callable[[Any], bool]
+) -> dict[str, Any]:
+  """What was said by digest, of those `wanted` that the file has.
+
+  name: the key it stands under. legal: whether it can be one of these.
 
   Read a line at a time: memory goes by what is wanted, not by the file. A line
   that was cut short is passed over.
 
   Raises ValueError for a line that was never one of these.
   """
-  found: dict[str, str] = {}
+  found: dict[str, Any] = {}
   if not path.exists():
     return found
   with open(path, "rb") as file:
-    lines = iter(lambda: file.readline(_LONGEST), b"")
+    lines = iter(lambda: file.readline(MAX_LINE), b"")
     for number, line in enumerate(lines, 1):
-      entry = _entry(line)
+      entry = _entry(line, name, legal)
       if entry is None and not _cut(line):
         raise ValueError(
-          f"{path}:{number}: not a judge's verdict.\n"
-          "A cache has lines of sha256 and verdict "
-          f"({', '.join(VERDICTS)}) alone; name another file."
+          f"{path}:{number}: not what a model said.\n"
+          f"Such a file has lines of sha256 and {name} alone; name another."
         )
       if entry and entry[0] in wanted:
         found[entry[0]] = entry[1]
   return found
 
 
-def _entry(line: bytes) -> tuple[str, str] | None:
+def _entry(
+  line: bytes, name: str, legal: Callable[[Any], bool]
+) -> tuple[str, Any] | None:
   try:
     row = json.loads(line)
-    key, verdict = row["sha256"], row["verdict"]
-  except (ValueError, KeyError, TypeError):
+    key, said = row["sha256"], row[name]
+  except (ValueError, KeyError, TypeError, RecursionError):
     return None
-  return (
-    (key, verdict) if isinstance(key, str) and verdict in VERDICTS else None
-  )
+  return (key, said) if isinstance(key, str) and legal(said) else None
 
 
 def _cut(line: bytes) -> bool:
@@ -66,8 +69,10 @@ def _cut(line: bytes) -> bool:
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[Callable[[str, str], None]]:
-  """Gives a function that appends (digest, verdict); threads may share it.
+def writing(path: Path) -> Iterator[Callable[[Mapping], None]]:
+  """Gives a function that appends entries; threads may share it.
+
+  It takes digests with rows of what was said, all in one write.
 
   Raises OSError, with the file's name, where the disk refuses.
   """
@@ -79,11 +84,12 @@ def writing(path: Path) -> Iterator[Callable[[str, str], None]]:
       if file.read(1) != b"\n":  # a line that was cut short
         file.write(b"\n")
 
-    def add(key: str, verdict: str) -> None:
-      line = json.dumps({"sha256": key, "verdict": verdict}) + "\n"
+    def add(said: Mapping[str, Mapping]) -> None:
+      rows = ({"sha256": key, **row} for key, row in said.items())
+      text = "".join(json.dumps(row) + "\n" for row in rows).encode("ascii")
       with lock:
         try:
-          whole = file.write(line.encode("ascii")) == len(line)
+          whole = file.write(text) == len(text)
           trouble = "" if whole else "no space left"
         except OSError as error:
           trouble = error.strerror
