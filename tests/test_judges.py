@@ -11,8 +11,8 @@ from stand_in_server import MODEL, Reply, failure, longer, serving
 
 from alignjax.evals import judges
 from alignjax.evals.judges import endpoints
-from alignjax.remote import connection, kept
 from alignjax.evals.judges.question import question, verdict_in
+from alignjax.remote import connection, kept
 
 KEY = "sk-9f3b77secret"
 PROMPTS = ["Name a colour.", "Add 1 and 1.", "Say hello."]
