@@ -4,10 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import jax
+import numpy as np
 
 from alignjax.data import chat
 from alignjax.data.templates import Template, stop_ids
-from alignjax.models.lm import LM, Params
+from alignjax.models.lm import LM
 from alignjax.sample import make_sampler, prompts_of
 from alignjax.sharding import fetched
 
@@ -40,13 +41,14 @@ def make_generator(
   samples: int = 1,
   seed: int = 0,
   rows: int = 1,
-) -> Callable[[Params, Sequence[Messages]], list[list[Completion]]]:
+) -> Callable[..., list[list[Completion]]]:
   """(params, conversations) → `samples` completions of each.
 
   Prompts are padded to multiples of 64 tokens and the rows to a multiple of
   `rows`; a shape is compiled when it is first met. The same seed and the same
   list of conversations give the same answers. A prompt may also be the tokens
-  of one, as a list of int.
+  of one, as a list of int. `row_ids` choose the sampling keys of conversations,
+  one each; without, they are numbered.
   """
   stop = stop_ids(tokenizer, template)
   sampler = jax.jit(
@@ -61,7 +63,7 @@ def make_generator(
     )
   )
 
-  def generate(params, conversations):
+  def generate(params, conversations, row_ids=None):
     ids = [
       m if isinstance(m[0], int) else chat.prompt_ids(m, tokenizer, template)
       for m in conversations
@@ -81,6 +83,9 @@ def make_generator(
       )
     multiple = 64 if longest + 63 <= limit else 1
     prompts = prompts_of(ids, samples=samples, multiple=multiple, rows=rows)
+    if row_ids is not None:
+      own = np.arange(samples)[None] + samples * np.asarray(row_ids)[:, None]
+      prompts.rows[: own.size] = own.ravel().astype(np.int32)
     out = fetched(sampler(params, prompts, jax.random.key(seed)))
 
     def completion(i):

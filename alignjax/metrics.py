@@ -162,7 +162,7 @@ def _canonical(text: str) -> str | None:
 
 def _rouge_l(text: str, answer: str) -> float:
   ours, gold = _words(_plain(text)), _words(_gold(answer))
-  common = _common_subsequence(ours, gold)
+  common = common_subsequence(ours, gold)
   return 2 * common / (len(ours) + len(gold)) if common else 0.0
 
 
@@ -170,16 +170,20 @@ def _words(text: str) -> list[str]:
   return re.findall(r"\w+", text)
 
 
-def _common_subsequence(a: Sequence[str], b: Sequence[str]) -> int:
-  """Length of the longest common subsequence."""
-  row = [0] * (len(b) + 1)
-  for word in a:
-    above = row
-    row = [0]
-    for column, other in enumerate(b):
-      longest = max(above[column + 1], row[column])
-      row.append(above[column] + 1 if word == other else longest)
-  return row[-1]
+def common_subsequence(a: Sequence[str], b: Sequence[str]) -> int:
+  """Length of the longest common subsequence, a bit for each word of a.
+
+  Hyyrö 2004, "Bit-parallel LCS-length computation revisited".
+  """
+  places: dict[str, int] = {}
+  for at, word in enumerate(a):
+    places[word] = places.get(word, 0) | 1 << at
+  full = (1 << len(a)) - 1
+  zeros = full
+  for word in b:
+    here = zeros & places.get(word, 0)
+    zeros = (zeros + here | zeros - here) & full
+  return len(a) - zeros.bit_count()
 
 
 def _refusal(text: str, answer: str) -> bool:

@@ -113,6 +113,34 @@ def evaluation(**tasks: dict) -> ConfigDict:
   return c
 
 
+def writer() -> dict:
+  """Who answers: the config's model, or `model` at an endpoint."""
+  return dict(
+    url="",  # http(s)://HOST/v1 of an OpenAI-compatible endpoint; "" = ours
+    model="",  # its name there
+    api_key_env="",  # the variable that holds its key; "" = none is needed
+    max_tokens=256,
+    temperature=0.7,
+    top_p=0.95,
+    workers=8,  # requests at once
+    per_minute=0,  # requests that begin in a minute; 0 = no limit
+    timeout=120.0,  # seconds of one
+    retries=4,  # of one that failed for a while
+    # Money for a million tokens that are read, and that are written.
+    price=(0.0, 0.0),
+  )
+
+
+def writing(method: dict) -> ConfigDict:
+  """A model that writes rows, by a file of `instruct/methods`."""
+  c = evaluation()
+  del c.tasks
+  c.writer = ConfigDict(writer())
+  c.judge = ConfigDict()  # who compares answers; {} = nobody
+  c.method = ConfigDict(method)
+  return c
+
+
 def base() -> ConfigDict:
   """What every experiment has."""
   c = subject()

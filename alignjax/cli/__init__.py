@@ -11,6 +11,7 @@ from alignjax.cli.data import data
 from alignjax.cli.evaluate import compare, evaluate
 from alignjax.cli.harness import harness
 from alignjax.cli.hosts import end, join, leave
+from alignjax.cli.instruct import instruct
 from alignjax.cli.models import export, score
 from alignjax.cli.plan import plan
 from alignjax.cli.text import chat, generate
@@ -29,6 +30,8 @@ USAGE = """usage: alignjax COMMAND [options]
             audit FILE                         look at preferences
             contamination --train FILE --eval FILE
                               what of one stands in the other
+  instruct  generate --config FILE[:words] --workdir DIR
+                              rows that a model writes
   generate  --model PATH --prompt TEXT ...     answer prompts
   chat      --model PATH                       talk to a model
   score     --model PATH --data FILE --out FILE
@@ -53,6 +56,7 @@ COMMANDS = {
   "train": train,
   "plan": plan,
   "data": data,
+  "instruct": instruct,
   "generate": generate,
   "chat": chat,
   "score": score,

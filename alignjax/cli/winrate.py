@@ -202,64 +202,20 @@ def _model(
   """
   from ml_collections import ConfigDict
 
-  from alignjax import pretrained
   from alignjax.build import evaluations
-  from alignjax.data.preferences import Judged
-  from alignjax.data.templates import load_template
   from alignjax.evals.judges import by_scores
   from alignjax.evals.winrate import turns
-  from alignjax.scoring import completions, forward
+  from alignjax.scoring.answers import scorer
 
-  config, tokenizer = pretrained.outline(folder)
-  if config.scores != 1 or tokenizer is None:
-    raise ValueError(
-      f"{folder} has {config.scores} scalar heads and "
-      f"{'a' if tokenizer else 'no'} tokenizer; a judge has one of either,\n"
-      "as `alignjax export` writes it of a run of configs/reward.py."
-    )
-  shape = load_template(template, tokenizer)
+  score, shape = scorer(folder, template)
   at = dict(path=folder, preset="", revision="", adapter="", dtype="float32")
   about = {"kind": "model", "name": folder, "template": shape.name}
   about |= evaluations.identity(ConfigDict({"model": at}))
 
-  def read(i, text):
-    said = ({"role": "assistant", "content": text},)
-    one = Judged(turns(items[i]), said, True, 1.0, f"item {i}", {})
-    return completions.Item("completion", one)
-
-  def scores(pairs):
-    different = list(dict.fromkeys(pairs))
-    asked = completions.encode(
-      [read(*x) for x in different],
-      tokenizer,
-      shape,
-      max_length=config.max_length,
-      on_bad_row="skip",
-    )
-    if left := [one for one in asked if one.reason]:
-      said = f"{len(left)} of {len(asked)} answers have no score; the first: "
-      said += f"{left[0].origin}: {left[0].reason}"
-      if len(left) == len(asked):
-        raise ValueError(f"{said}.\nGive another reward model, or judge.")
-      print(said, file=sys.stderr)
-    place = forward.placement()
-    lm, params, _ = pretrained.load(
-      folder, place=lambda path, shape: place.replicated
-    )
-    found = forward.score(
-      lm,
-      params,
-      [x for one in asked for x in one.sequences],
-      batch=forward.batch_size(0, place),
-      place=place,
-      progress=lambda done, total: None,
-    )[:, 0]
-    scored = [x for x, one in zip(different, asked) if not one.reason]
-    return dict(zip(scored, found.tolist()))
-
   def judge(ids, firsts, seconds):
     rows = [*zip(ids, firsts, seconds)]
-    known = scores([*zip(ids, firsts), *zip(ids, seconds)])
+    pairs = [*zip(ids, firsts), *zip(ids, seconds)]
+    known = score([(i, turns(items[i]), text) for i, text in pairs])
     whole = [(i, a, b) for i, a, b in rows if {(i, a), (i, b)} <= known.keys()]
     liked = by_scores(lambda *texts: [known[x] for x in zip(*texts)])
     said = dict(zip(whole, liked(*zip(*whole)))) if whole else {}

@@ -12,7 +12,7 @@ left out on both sides, for many rows share one and none asks by it.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from alignjax.data import formats, preferences, sources, suite, turns
@@ -173,26 +173,18 @@ def _rows(
 def _texts(row: dict, origin: str) -> tuple[str, tuple[str, ...]]:
   """The prompt and what may follow it, the gold first."""
   row = {k: v for k, v in row.items() if k not in _BESIDE}
-  if _is_one(row, preferences.FORMATS):
+  if turns.is_one(row, preferences.FORMATS):
     pairs = preferences.read_row(row, origin)
     sides = [_joined(side) for pair in pairs for side in pair.sides]
     # A list's first pair has its best side first; each side counts once.
     return _joined(pairs[0].prompt), tuple(dict.fromkeys(sides))
-  if "prompt" in row and not _is_one(row, formats.FORMATS):
+  if "prompt" in row and not turns.is_one(row, formats.FORMATS):
     return _joined(turns.side(row, "prompt", "user", origin)), ("",)
   found = formats.example(row, origin)
   if not found.messages:
     return "", (found.text,)
   *before, last = found.messages
   return _joined(before), (last["content"],)
-
-
-def _is_one(row: dict, known: Mapping[str, Sequence[str]]) -> bool:
-  """Whether a row has the keys of one of the formats."""
-  return any(
-    all(turns.find(row, key) is not None for key in keys)
-    for keys in known.values()
-  )
 
 
 def _joined(messages: Sequence[dict]) -> str:

@@ -40,6 +40,14 @@ def recognise(row: dict, origin: str, formats: Mapping) -> str:
   )
 
 
+def is_one(row: dict, formats: Mapping) -> bool:
+  """Whether a row has the keys of one of the formats."""
+  return any(
+    all(find(row, key) is not None for key in wanted)
+    for wanted in formats.values()
+  )
+
+
 def require(row: dict, origin: str, format: str, formats: Mapping) -> None:
   """Raises where a row has not the keys of a format that was asked for."""
   if format not in formats:

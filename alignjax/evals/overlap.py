@@ -6,12 +6,13 @@ and comes with the signature that says how it was made.
 """
 
 import re
-from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Int
 from sacrebleu.metrics import BLEU
+
+from alignjax.metrics import common_subsequence
 
 ORDERS = 4  # of n-grams
 _WORD = re.compile(r"[a-z0-9]+")
@@ -89,25 +90,8 @@ def rouge_l(output: str, references: Sequence[str]) -> float:
 
 
 def _f1(ours: list[str], gold: list[str]) -> float:
-  common = _common_subsequence(ours, gold)
+  common = common_subsequence(ours, gold)
   return 2 * common / (len(ours) + len(gold)) if common else 0.0
-
-
-def _common_subsequence(a: Sequence[str], b: Sequence[str]) -> int:
-  """Length of the longest common subsequence, all of b at once.
-
-  A bit for each word of b; a bit that becomes 0 is a step of the row's lengths
-  (Hyyrö 2004, "Bit-parallel LCS-length computation revisited").
-  """
-  places = defaultdict(int)
-  for k, word in enumerate(b):
-    places[word] |= 1 << k
-  every = (1 << len(b)) - 1
-  row = every
-  for word in a:
-    matches = row & places[word]
-    row = (row + matches | row - matches) & every
-  return len(b) - row.bit_count()
 
 
 def _check(outputs: Sequence[str], references: Sequence[Sequence[str]]) -> None:

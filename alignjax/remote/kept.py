@@ -23,9 +23,9 @@ def digest(*parts: str) -> str:
 
 
 def read(
-  path: Path, wanted: Set[str], name: str, legal: Callable[[Any], bool]
+  path: Path, wanted: Set[str] | None, name: str, legal: Callable[[Any], bool]
 ) -> dict[str, Any]:
-  """What was said by digest, of those `wanted` that the file has.
+  """What was said by digest, of those `wanted` that the file has; None: all.
 
   name: the key it stands under. legal: whether it can be one of these.
 
@@ -46,7 +46,7 @@ def read(
           f"{path}:{number}: not what a model said.\n"
           f"Such a file has lines of sha256 and {name} alone; name another."
         )
-      if entry and entry[0] in wanted:
+      if entry and (wanted is None or entry[0] in wanted):
         found[entry[0]] = entry[1]
   return found
 

@@ -1,0 +1,1 @@
+"""Instruction data: by hand, converted, from guidelines, generated."""

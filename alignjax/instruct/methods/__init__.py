@@ -1,0 +1,1 @@
+"""How rows are generated: a file a method, named by `config.method.name`."""

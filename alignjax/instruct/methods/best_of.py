@@ -1,0 +1,104 @@
+"""Rejection sampling: of n answers the one that a reward scores highest.
+
+The rows that RAFT trains on (Dong et al. 2023,
+https://arxiv.org/abs/2304.06767, section 3): sample, rank, keep the best of
+each prompt; `alignjax train --config configs/sft.py` on them is its other half,
+and what comes out of it may sample the next round.
+"""
+
+import importlib
+import math
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from alignjax.instruct import prompts as asked
+from alignjax.instruct.made import Left, Made, Tools
+from alignjax.instruct.writers import Request
+from alignjax.scoring.answers import scorer
+
+
+def make(
+  tools: Tools,
+  *,
+  prompts: str,
+  split: str,
+  limit: int,
+  n: int,
+  reward: str,
+  least: float,
+) -> Made:
+  """A conversation of each prompt, with the best of `n` answers and its score.
+
+  prompts, split, limit: as of `prompts.read`. reward: the folder of a reward
+    model, or `module.function` of one of yours as in `alignjax.rewards`.
+  least: the score below which no answer is good enough; −inf for none.
+
+  Raises ValueError for n below 2 and for a reward that cannot be read.
+  """
+  if n < 2:
+    raise ValueError(f"method.n = {n}; the best is of 2 answers or more.")
+  score = _reward(reward)  # before anything is sampled
+  found = asked.read(prompts, split, limit)
+  replies = tools.ask([Request(p.turns, k) for p in found for k in range(n)])
+  given = [
+    (p, [r for r in replies[i * n : i * n + n] if _whole(r)])
+    for i, p in enumerate(found)
+  ]
+  scores = score([(p, r.text) for p, several in given for r in several])
+  for p, several in given:
+    own = [scores.get((p.id, r.text)) for r in several]
+    known = [
+      (s, r.text)
+      for s, r in zip(own, several)
+      if s is not None and not math.isnan(s)
+    ]
+    if not known:
+      yield Left("no answer that is whole and has a score", {"prompt": p.id})
+      continue
+    best, text = max(known)
+    if best < least:
+      reason = f"no answer scores {least:g} or more"
+      yield Left(reason, {"prompt": p.id, "score": best, "answer": text})
+      continue
+    yield {
+      "id": f"best-of-{n}/{p.id}",
+      "messages": [*p.turns, {"role": "assistant", "content": text}],
+      "score": best,
+      "made": {
+        "how": "best of n",
+        "n": n,
+        "reward": reward,
+        "mean": sum(s for s, _ in known) / len(known),
+        "prompt": p.id,
+      },
+    }
+
+
+def _whole(reply) -> bool:
+  """An answer that was cut would be learnt from as one without an end."""
+  return bool(reply.text.strip()) and not reply.cut
+
+
+def _reward(reward: str) -> Callable:
+  """(prompt, answer) pairs → {(prompt's id, answer): score}."""
+  if Path(reward).is_dir():
+    model, _ = scorer(reward, None)
+    return lambda pairs: model([(p.id, p.turns, text) for p, text in pairs])
+  module, _, name = reward.rpartition(".")
+  sys.path.append(str(Path.cwd()))  # a command's own is where Python's is
+  try:
+    rule = getattr(importlib.import_module(module), name)
+  except (ImportError, AttributeError, ValueError):
+    raise ValueError(
+      f"method.reward = {reward!r} is no folder of a reward model, and no "
+      "function can be imported by that name.\nGive what `alignjax export` "
+      "writes of a run of configs/reward.py, or module.function."
+    ) from None
+
+  def scored(pairs):
+    turns, texts = [p.turns for p, _ in pairs], [text for _, text in pairs]
+    found = rule(turns, texts, [p.row for p, _ in pairs])
+    return {(p.id, t): float(s) for (p, t), s in zip(pairs, found)}
+
+  return scored

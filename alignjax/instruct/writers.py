@@ -1,0 +1,236 @@
+"""Who writes: a model of ours, batched over the mesh, or one at an endpoint.
+
+A writer answers requests. What it said is kept as it comes, by the sha256 of
+all that it depends on, so that a method, which is a function of its options and
+of what was said, goes on where it stopped by being run again.
+"""
+
+import json
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import NamedTuple
+
+from alignjax.evals.answering import Subject
+from alignjax.evals.spelling import context_ids
+from alignjax.generate import make_generator
+from alignjax.remote import kept
+from alignjax.remote.connection import Connection, api_key
+
+
+class Request(NamedTuple):
+  """Turns to be answered; `draw` tells several answers to the same apart."""
+
+  turns: tuple[dict, ...]
+  draw: int = 0
+
+
+class Reply(NamedTuple):
+  """cut: ended at the limit of tokens. asked, answered: tokens."""
+
+  text: str
+  cut: bool
+  asked: int
+  answered: int
+
+
+Keep = Callable[[Mapping[int, Reply]], None]
+
+
+class Writer(NamedTuple):
+  """about: all that a reply depends on beside its request.
+
+  answer: (requests, keep) → nothing; keep is called with replies by their
+  places as they come. lot: how many requests belong together; 0: each is alone.
+  """
+
+  about: dict
+  answer: Callable[[Sequence[Request], Keep], None]
+  lot: int
+
+
+def own(
+  subject: Subject,
+  about: Mapping,
+  *,
+  max_tokens: int,
+  temperature: float,
+  top_p: float,
+  seed: int,
+) -> Writer:
+  """A model on its mesh, `subject.rows` requests at a time.
+
+  A request's draws depend on the seed and on the request alone.
+  """
+  generate = make_generator(
+    subject.lm,
+    subject.tokenizer,
+    subject.template,
+    max_tokens=max_tokens,
+    temperature=temperature,
+    top_p=top_p,
+    seed=seed,
+    rows=subject.rows,
+  )
+  room = subject.lm.config.max_length - max_tokens
+
+  def ids(request: Request) -> list[int]:
+    return context_ids(request.turns, subject.tokenizer, subject.template)
+
+  def answer(requests, keep):
+    tokens = [ids(one) for one in requests]
+    longest = max(map(len, tokens))
+    if longest > room:
+      raise ValueError(
+        f"A request has {longest} tokens; the model's "
+        f"{subject.lm.config.max_length} leave {room} beside "
+        f"writer.max_tokens = {max_tokens}.\nShow fewer or shorter examples."
+      )
+    keys = [int(_digest({}, one)[:7], 16) for one in requests]
+    found = generate(subject.params, tokens, row_ids=keys)
+    keep(
+      {
+        i: Reply(c.text, not c.stopped, len(tokens[i]), len(c.tokens))
+        for i, (c,) in enumerate(found)
+      }
+    )
+
+  settings = {"max_tokens": max_tokens, "seed": seed}
+  settings |= {"temperature": temperature, "top_p": top_p}
+  return Writer({**about, **settings}, answer, subject.rows)
+
+
+def endpoint(
+  url: str,
+  model: str,
+  *,
+  api_key_env: str,
+  max_tokens: int,
+  temperature: float,
+  top_p: float,
+  seed: int,
+  workers: int,
+  timeout: float,
+  retries: int,
+  per_minute: int,
+) -> Writer:
+  """`model` at an OpenAI-compatible endpoint, `workers` requests at a time.
+
+  The options as of `judges.endpoint`; per_minute: requests that begin in a
+  minute, 0 for no limit. api_key_env: "" for a server that needs no key.
+
+  Raises ValueError for settings that cannot work; the writer raises
+  ConnectionError where the server does not answer as it should.
+  """
+  if not model or workers < 1 or retries < 0 or per_minute < 0 or timeout <= 0:
+    raise ValueError(
+      f"writer.model = {model!r}, workers = {workers}, retries = {retries}, "
+      f"per_minute = {per_minute}, timeout = {timeout}.\n"
+      "Legal: a name, 1 or more, 0 or more, 0 or more, seconds above 0."
+    )
+  connection = Connection(
+    url,
+    key=api_key(api_key_env or None),
+    timeout=timeout,
+    retries=retries,
+    per_minute=per_minute,
+  )
+  settings = {"max_tokens": max_tokens, "temperature": temperature}
+  settings |= {"top_p": top_p, "seed": seed}
+
+  def answer(requests, keep):
+    stop = threading.Event()
+
+    def one(i: int) -> None:
+      body = {"model": model, "messages": list(requests[i].turns), **settings}
+      body["seed"] = seed + requests[i].draw
+      keep({i: Reply(*connection.post(body, stop))})
+
+    with ThreadPoolExecutor(workers) as pool:
+      try:
+        for done in as_completed([*map(pool.submit, *_each(one, requests))]):
+          done.result()
+      except BaseException:
+        stop.set()
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+
+  # The url is left out: the same model may be asked elsewhere.
+  return Writer({"model": model, **settings}, answer, 0)
+
+
+def _each(one: Callable, requests: Sequence) -> tuple[list, range]:
+  return [one] * len(requests), range(len(requests))
+
+
+class Ask:
+  """Asks a writer, or what it said before; counts what was used.
+
+  path: the file of what was said. progress: (done, all) of a call.
+  """
+
+  def __init__(
+    self,
+    writer: Writer,
+    path: Path,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+  ):
+    self.writer, self.path, self.progress = writer, path, progress
+    self._said = kept.read(path, None, "reply", _legal)
+    self.used: dict[str, Reply] = {}
+    self.new = 0
+
+  def __call__(self, requests: Sequence[Request]) -> list[Reply]:
+    """A reply to each, in their order."""
+    keys = [_digest(self.writer.about, one) for one in requests]
+    lot = self.writer.lot
+    if lot:  # whole lots, so that a batch is the same when it is made again
+      lots = [range(i, i + lot) for i in range(0, len(keys), lot)]
+      lots = [[i for i in own if i < len(keys)] for own in lots]
+    else:
+      lots = [[i for i, key in enumerate(keys) if key not in self._said]]
+    lots = [own for own in lots if any(keys[i] not in self._said for i in own)]
+    done, total = 0, sum(map(len, lots))
+    lock = threading.Lock()
+    with kept.writing(self.path) as add:
+      for own in lots:
+
+        def keep(found, own=own):
+          nonlocal done
+          rows = {keys[own[i]]: reply for i, reply in found.items()}
+          add({key: {"reply": reply._asdict()} for key, reply in rows.items()})
+          with lock:
+            self._said |= rows
+            self.new += len(rows)
+            done += len(rows)
+            self.progress(done, total)
+
+        if own:
+          self.writer.answer([requests[i] for i in own], keep)
+    replies = [_reply(self._said[key]) for key in keys]
+    self.used |= zip(keys, replies)
+    return replies
+
+  def spent(self) -> dict[str, int]:
+    """Requests and tokens of all that was used, and how many were new."""
+    replies = self.used.values()
+    return {
+      "requests": len(replies),
+      "new": self.new,
+      "tokens_asked": sum(r.asked for r in replies),
+      "tokens_answered": sum(r.answered for r in replies),
+    }
+
+
+def _digest(about: Mapping, request: Request) -> str:
+  parts = (about, list(request.turns), request.draw)
+  return kept.digest(*(json.dumps(x, sort_keys=True) for x in parts))
+
+
+def _legal(reply) -> bool:
+  return isinstance(reply, dict) and reply.keys() == set(Reply._fields)
+
+
+def _reply(said) -> Reply:
+  return said if isinstance(said, Reply) else Reply(**said)
