@@ -204,3 +204,5 @@ _METRICS: dict[str, Callable[[str, str], float]] = {
   "rouge_l": _rouge_l,
   "refusal": _refusal,
 }
+
+NAMES = tuple(_METRICS)

@@ -1,18 +1,27 @@
-"""`alignjax instruct generate`."""
+"""`alignjax instruct convert | templates | generate`."""
 
 import sys
 from pathlib import Path
 
 from alignjax.cli.arguments import quiet
+from alignjax.cli.convert import convert, templates
 
-USAGE = """usage: alignjax instruct generate --config FILE[:words] --workdir DIR
+USAGE = """usage: alignjax instruct convert --dataset NAME=PATH ... --out FILE
+           rows of a data set worded by templates (see convert --help)
+       alignjax instruct templates [NAME]
+           the templates that are shipped, or one of them
+       alignjax instruct generate --config FILE[:words] --workdir DIR
          [--config.KEY=VALUE ...]
            a model writes rows; the same command goes on where it stopped"""
 
 
 def instruct(argv: list[str]) -> None:
   """`alignjax instruct`."""
-  commands = {"generate": generate}
+  commands = {
+    "convert": convert,
+    "templates": templates,
+    "generate": generate,
+  }
   if not argv or argv[0] in ("-h", "--help"):
     print(USAGE)
     return
