@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 ABOUT = """Writes rows of data sets as instructions. Each --dataset is a
 template (`alignjax instruct templates` lists those there are; or a .yaml file
 of yours) and the rows it is for: a file, a folder, hf:OWNER/NAME or tfds:NAME.
-Data sets are mixed by size (Raffel et al. 2020; Wei et al. 2022). FILE.card.json
-says what was read, made, left out and taken."""
+Data sets are mixed by size (Raffel et al. 2020; Wei et al. 2022).
+FILE.card.json says what was read, made, left out and taken."""
 LISTED = """Lists the templates that come with alignjax. With a NAME, or a .yaml
 file, words its made-up example in every phrasing."""
 
@@ -29,7 +29,7 @@ def convert(argv: list[str]) -> None:
   if out.suffix != ".jsonl":
     raise ValueError(f"--out {out} must end with .jsonl.")
   from alignjax.instruct import mixing
-  from alignjax.instruct.convert import Source, record
+  from alignjax.instruct.convert import Source, files, record
   from alignjax.instruct.convert import convert as make
   from alignjax.instruct.phrasings import read
   from alignjax.log.records import line, replace_file
@@ -50,6 +50,8 @@ def convert(argv: list[str]) -> None:
         "it.\nGive one of the templates another name."
       )
     source = Source(template, path, options.split, readers.get(name))
+    if out.resolve() in [file.resolve() for file in files(source)]:
+      raise ValueError(f"--out {out} is what {name} is read from.")
     asked[template.name] = source
   found = {
     name: make(

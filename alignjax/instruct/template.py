@@ -56,7 +56,7 @@ def values(template: Template, row: Mapping, origin: str) -> dict[str, Any]:
     raise BadRow(
       origin,
       "missing field",
-      f"the template {template.file} reads {', '.join(lost)}\n"
+      f"a row for the template {template.file} needs {', '.join(lost)}\n"
       f"fields there: {', '.join(map(str, row)) or 'none'}\n"
       f"it fits rows of: {template.rows}",
     )
