@@ -5,6 +5,7 @@ import pytest
 
 from alignjax import metrics
 from alignjax.cli import convert as command
+from alignjax.cli.instruct import instruct
 from alignjax.data import formats
 from alignjax.evals.files import sha256
 from alignjax.instruct import phrasings
@@ -47,6 +48,8 @@ def test_a_row_by_hand(tmp_path):
     "answers": ["yes"],
     "metric": "label",
     "choices": ["no", "yes"],
+    "source": "Clark et al. 2019, https://arxiv.org/abs/1905.10044",
+    "licence": "CC BY-SA 3.0",
     "made": {
       "how": "template",
       "template": "boolq",
@@ -274,3 +277,12 @@ def test_templates_are_listed_and_shown(capsys):
   command.templates(["squad"])
   shown = capsys.readouterr().out
   assert "phrasing 4" in shown and "⟦1874⟧" in shown and "CC BY-SA" in shown
+
+
+def test_instruct_dispatches(capsys):
+  instruct(["--help"])
+  assert "convert" in capsys.readouterr().out
+  instruct(["templates", "rte"])
+  assert "⟦Yes, that follows from the report.⟧" in capsys.readouterr().out
+  with pytest.raises(ValueError, match="no command 'convrt'; one of convert"):
+    instruct(["convrt"])

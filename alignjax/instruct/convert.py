@@ -2,7 +2,8 @@
 
 A made row is what training and evaluation read (`alignjax.data.formats`):
 prompt, completion, id, task, cluster, answers, metric, choices where the answer
-is one of them, and `made`, which says by what it was made and of which row.
+is one of them, source, licence, and `made`, which says by what it was made and
+of which row.
 """
 
 import heapq
@@ -72,45 +73,55 @@ def convert(
   """
   template = source.template
   drawn(template, "", phrasings, seed)  # says what is legal before any reading
-  read, kinds, left_out = Counter(), Counter(), Counter()
-  made = _rows(source, phrasings, seed, read, kinds, left_out)
+  tally = _Tally()
+  made = _rows(source, phrasings, seed, tally)
   if cap:
     rows = heapq.nsmallest(cap, made, key=lambda row: place(seed, row))
   else:
     rows = list(made)
   if not rows:
-    reasons = ", ".join(f"{n:,} {k}" for k, n in left_out.most_common())
+    reasons = ", ".join(f"{n:,} {k}" for k, n in tally.left_out.most_common())
     raise ValueError(
       f"{source.path}, split {source.split!r}: the template {template.name} "
-      f"makes no row of {read['rows']:,}\n"
+      f"makes no row of {tally.read:,}\n"
       f"left out: {reasons or 'none'}\n"
       f"it fits rows of: {template.rows}"
     )
-  return Converted(rows, read["rows"], kinds.total(), kinds, left_out)
+  kinds = tally.phrasings
+  return Converted(rows, tally.read, kinds.total(), kinds, tally.left_out)
+
+
+class _Tally:
+  """Counts that grow while rows go by, as `Converted` has them."""
+
+  def __init__(self):
+    self.read = 0
+    self.phrasings: Counter[int] = Counter()
+    self.left_out: Counter[str] = Counter()
 
 
 def _rows(
-  source: Source, phrasings: int, seed: int, read, kinds, left_out
+  source: Source, phrasings: int, seed: int, tally: _Tally
 ) -> Iterator[dict]:
   """Every row that is made, counted while it goes by."""
   template, split = source.template, source.split
   found = sources.read(source.path, split=split, reader=source.reader)
   for row, origin in found:
-    id = f"{template.name}/{split}/{read['rows']}"
-    read["rows"] += 1
+    id = f"{template.name}/{split}/{tally.read}"
+    tally.read += 1
     asked = drawn(template, id, phrasings, seed)
     try:
       known = values(template, row, origin)
     except LeftOut as e:
-      left_out[str(e)] += len(asked)
+      tally.left_out[str(e)] += len(asked)
       continue
     for index in asked:
       try:
         made = _made(template, f"{id}/{index}", index, known, origin)
       except LeftOut as e:
-        left_out[str(e)] += 1
+        tally.left_out[str(e)] += 1
         continue
-      kinds[index] += 1
+      tally.phrasings[index] += 1
       yield made
 
 
@@ -121,6 +132,8 @@ def _made(template: Template, id: str, index: int, known, origin: str) -> dict:
     "task": template.name,
     "cluster": template.cluster,
     **worded,
+    "source": template.source,
+    "licence": template.licence,
     "made": {
       "how": "template",
       "template": template.name,
