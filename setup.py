@@ -13,6 +13,7 @@ setup(
   license="Apache-2.0",
   python_requires=">=3.11",
   packages=find_packages(include=["alignjax", "alignjax.*"]),
+  package_data={"alignjax.instruct": ["datasets/*.yaml", "principles.md"]},
   # All that the package imports. No torch: transformers is here for
   # tokenizers, chat templates and configs.
   install_requires=[
@@ -34,6 +35,7 @@ setup(
     "optax",
     "orbax-checkpoint",
     "pyarrow",
+    "pyyaml",
     "rich",
     "sacrebleu",
     "safetensors>=0.8",

@@ -141,6 +141,18 @@ def writing(method: dict) -> ConfigDict:
   return c
 
 
+def written(c: ConfigDict, given: set[str]) -> ConfigDict:
+  """The same by a server on this machine, or by a small random model."""
+  if "endpoint" in given:
+    c.writer.url, c.writer.model = "http://127.0.0.1:8000/v1", "default"
+  if "tiny" in given:
+    c.model.preset = "tiny"
+    c.writer.max_tokens = 8
+    if "rounds" in c.method:
+      c.method.rounds = c.method.prompts = 1
+  return c
+
+
 def base() -> ConfigDict:
   """What every experiment has."""
   c = subject()

@@ -31,11 +31,4 @@ def get_config(arg=""):
       likeness=0.7,  # ROUGE-L from which an instruction is not new
     )
   )
-  if "endpoint" in given:
-    c.writer.url, c.writer.model = "http://127.0.0.1:8000/v1", "default"
-    c.method.prompts, c.method.examples = 8, 4
-  if "tiny" in given:
-    c.model.preset = "tiny"
-    c.writer.max_tokens = 8
-    c.method.rounds = c.method.prompts = 1
-  return c
+  return common.written(c, given)

@@ -87,7 +87,11 @@ def test_setup_names_package_command_and_extras():
 
 
 def test_every_import_is_a_requirement():
-  named = {"absl": "absl-py", "orbax": "orbax-checkpoint"}
+  named = {
+    "absl": "absl-py",
+    "orbax": "orbax-checkpoint",
+    "yaml": "pyyaml",
+  }
   s = _setup()
   required = {_name(r) for r in s["install_requires"]}
   for extra in ("wandb", "evals"):

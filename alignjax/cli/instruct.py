@@ -39,7 +39,6 @@ def generate(argv: list[str]) -> None:
 
   from alignjax import options
   from alignjax.build import writers
-  from alignjax.cli.evaluate import bars
   from alignjax.instruct.run import run
 
   config, given = options.read("instruct generate", argv, workdir="")
@@ -50,7 +49,7 @@ def generate(argv: list[str]) -> None:
   folder.mkdir(parents=True, exist_ok=True)
   found = run(
     make,
-    writers.tools(config, folder, bars()),
+    writers.tools(config, folder, _bars()),
     folder,
     about=config.to_dict(),
     prices={k: tuple(config[k].get("price", (0, 0))) for k in ROLES},
@@ -80,3 +79,19 @@ def table(found: dict):
     said += f"; {used['tokens_asked']:,} tokens read, "
     said += f"{used['tokens_answered']:,} written"
     yield Text(said + (f"; {used['cost']:.4f} to pay" if used["cost"] else ""))
+
+
+def _bars():
+  """(who, replies, all of them) of a call, on standard error."""
+  from alignjax.log.progress import Progress
+
+  shown: dict[str, Progress] = {}
+
+  def show(name: str, done: int, total: int) -> None:
+    if name not in shown:
+      shown[name] = Progress(sys.stderr, total, 0)
+    shown[name].show(done, {})
+    if done == total:
+      shown.pop(name).close()
+
+  return show

@@ -43,11 +43,13 @@ class Writer(NamedTuple):
 
   answer: (requests, keep) → nothing; keep is called with replies by their
   places as they come. lot: how many requests belong together; 0: each is alone.
+  check: raises for requests that it could not answer, before any is asked.
   """
 
   about: dict
   answer: Callable[[Sequence[Request], Keep], None]
   lot: int
+  check: Callable[[Sequence[Request]], None] = lambda requests: None
 
 
 def own(
@@ -78,15 +80,21 @@ def own(
   def ids(request: Request) -> list[int]:
     return context_ids(request.turns, subject.tokenizer, subject.template)
 
+  def check(requests):
+    sizes = [len(ids(one)) for one in requests]
+    if long := [i for i, size in enumerate(sizes) if size > room]:
+      said = " ".join(requests[long[0]].turns[-1]["content"].split())[:60]
+      raise ValueError(
+        f"{len(long)} of {len(sizes)} requests are too long; the first has "
+        f"{sizes[long[0]]} tokens, and the model's "
+        f"{subject.lm.config.max_length} leave {room} beside {max_tokens} new "
+        f"ones.\nIts last turn: {said!r}\n"
+        "Show fewer or shorter examples, leave long prompts out, or lower "
+        "max_tokens."
+      )
+
   def answer(requests, keep):
     tokens = [ids(one) for one in requests]
-    longest = max(map(len, tokens))
-    if longest > room:
-      raise ValueError(
-        f"A request has {longest} tokens; the model's "
-        f"{subject.lm.config.max_length} leave {room} beside "
-        f"writer.max_tokens = {max_tokens}.\nShow fewer or shorter examples."
-      )
     keys = [int(_digest({}, one)[:7], 16) for one in requests]
     found = generate(subject.params, tokens, row_ids=keys)
     keep(
@@ -98,7 +106,7 @@ def own(
 
   settings = {"max_tokens": max_tokens, "seed": seed}
   settings |= {"temperature": temperature, "top_p": top_p}
-  return Writer({**about, **settings}, answer, subject.rows)
+  return Writer({**about, **settings}, answer, subject.rows, check)
 
 
 def endpoint(
@@ -191,6 +199,7 @@ class Ask:
     else:
       lots = [[i for i, key in enumerate(keys) if key not in self._said]]
     lots = [own for own in lots if any(keys[i] not in self._said for i in own)]
+    self.writer.check([requests[i] for own in lots for i in own])
     done, total = 0, sum(map(len, lots))
     lock = threading.Lock()
     with kept.writing(self.path) as add:

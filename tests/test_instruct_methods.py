@@ -1,0 +1,449 @@
+"""Methods over a writer that is told what to say: rows, what is left out."""
+
+import json
+import re
+
+import pytest
+
+from alignjax.data import formats, preferences
+from alignjax.instruct import prompts
+from alignjax.instruct.made import Left, Tools
+from alignjax.instruct.methods import (
+  ai_feedback,
+  best_of,
+  guideline,
+  self_instruct,
+)
+from alignjax.instruct.run import run
+from alignjax.instruct.writers import Ask, Reply, Writer
+
+
+def tools(tmp_path, say, judge=None, seed=0, name="r"):
+  """say: request → text, or a Reply."""
+
+  def ask(say, name):
+    def answer(requests, keep):
+      for i, request in enumerate(requests):
+        said = say(request)
+        done = said if isinstance(said, Reply) else Reply(said, False, 5, 4)
+        keep({i: done})
+
+    return Ask(Writer({"by": name}, answer, 0), tmp_path / name)
+
+  judged = ask(judge, f"{name}.judge") if judge else None
+  return Tools(ask(say, name), judged, seed)
+
+
+def parted(made):
+  rows, left = [], []
+  for one in made:
+    (left if isinstance(one, Left) else rows).append(one)
+  return rows, left
+
+
+SEEDS = [
+  ("Say whether the review is good or bad.", "Fine food.", "good", True),
+  ("Tell if the number is even or odd.", "4", "even", True),
+  ("Name the colour of a ripe lemon.", "", "Yellow", False),
+  ("Put the sentence into the past.", "I go.", "I went.", False),
+]
+
+
+@pytest.fixture
+def seeds(tmp_path):
+  file = tmp_path / "seeds.jsonl"
+  rows = [
+    {
+      "instruction": text,
+      "instances": [{"input": given, "output": answer}],
+      "is_classification": kind,
+    }
+    for text, given, answer, kind in SEEDS
+  ]
+  file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+  return str(file)
+
+
+TASKS = """\
+1. Count the vowels of the given word.
+2. Count the vowels of the given word.
+3. Draw a picture of a house.
+4. Short one.
+5. - nothing at all here
+6. Decide if the animal is a bird or a fish.
+7. Explain why the sky looks blue at noon.
+8. List three uses of an old newspaper.
+"""
+
+
+def teacher(request):
+  """What a good model would say."""
+  text = request.turns[-1]["content"]
+  if text.startswith("Write 8 more"):
+    return TASKS
+  if "fixed answers" in text:
+    return "Yes" if "bird or a fish" in text else "No."
+  if "vowels" in text:
+    return "Input: banana\nAnswer: 3"
+  if "bird or" in text:
+    return "Answer: fish\nInput: salmon"
+  if "sky" in text:
+    return "Input: None\nAnswer: Blue light is scattered most."
+  return Reply("Input: None\nAnswer: It can wrap", True, 5, 4)
+
+
+OPTIONS = dict(
+  rows=10,
+  rounds=1,
+  prompts=1,
+  shown=4,
+  machine=1,
+  more=8,
+  examples=2,
+  likeness=0.7,
+)
+
+
+def test_self_instruct(tmp_path, seeds):
+  t = tools(tmp_path, teacher)
+  rows, left = parted(self_instruct.make(t, seeds=seeds, **OPTIONS))
+  assert [
+    (row["instruction"], row["input"], row["output"]) for row in rows
+  ] == [
+    ("Count the vowels of the given word.", "banana", "3"),
+    ("Decide if the animal is a bird or a fish.", "salmon", "fish"),
+    (
+      "Explain why the sky looks blue at noon.",
+      "",
+      "Blue light is scattered most.",
+    ),
+  ]
+  assert [row["made"]["branch"] for row in rows] == [
+    "input first",
+    "answer first",
+    "input first",
+  ]
+  assert [one.reason.split(" (")[0] for one in left] == [
+    "instruction like an earlier one",
+    "instruction about what is no text",
+    "instruction of less than 3 or more than 150 words",
+    "instruction that begins with punctuation",
+    "answer cut at the limit of tokens",
+  ]
+  for row in rows:
+    assert len(formats.example(row, "x:1").messages) == 2
+
+
+def test_what_is_shown_are_turns_of_seeds(tmp_path, seeds):
+  seen = []
+
+  def say(request):
+    seen.append(request)
+    return teacher(request)
+
+  parted(self_instruct.make(tools(tmp_path, say), seeds=seeds, **OPTIONS))
+  first = seen[0].turns
+  assert [t["role"] for t in first] == ["user", "assistant", "user"]
+  numbers = re.findall(r"^(\d)\. (.+)$", first[1]["content"], re.M)
+  assert sorted(text for _, text in numbers) == sorted(s[0] for s in SEEDS)
+  (classified,) = [
+    r for r in seen if "bird or" in r.turns[-1]["content"] and len(r.turns) == 5
+  ]
+  # The answer first, so that inputs are not all of one class.
+  assert classified.turns[1]["content"].startswith("Answer: ")
+
+
+def test_a_later_round_shows_what_the_model_wrote(tmp_path, seeds):
+  seen = []
+
+  def say(request):
+    seen.append(request.turns)
+    return teacher(request)
+
+  options = OPTIONS | dict(rounds=2)
+  parted(self_instruct.make(tools(tmp_path, say), seeds=seeds, **options))
+  asked = [t for t in seen if t[-1]["content"].startswith("Write 8 more")]
+  written = [x for x in TASKS.splitlines() if "vowels" in x or "sky" in x]
+  written += [x for x in TASKS.splitlines() if "bird" in x or "newsp" in x]
+  assert len(asked) == 2
+  shown = asked[1][1]["content"]
+  assert sum(x.split(". ", 1)[1] in shown for x in {*written[1:]}) == 1
+
+
+def test_a_run_that_was_killed_ends_with_the_same_bytes(tmp_path, seeds):
+  def make(t):
+    return self_instruct.make(t, seeds=seeds, **OPTIONS)
+
+  def go(folder, say):
+    folder.mkdir(exist_ok=True)
+    prices = {"writer": (1.0, 2.0), "judge": (0.0, 0.0)}
+    return run(
+      make,
+      tools(folder, say),
+      folder,
+      about={"seed": 0},
+      prices=prices,
+      show=lambda text: None,
+    )
+
+  whole = go(tmp_path / "whole", teacher)
+  calls = []
+
+  def dies(request):
+    calls.append(request)
+    if len(calls) == 7:
+      raise KeyboardInterrupt
+    return teacher(request)
+
+  with pytest.raises(KeyboardInterrupt):
+    go(tmp_path / "again", dies)
+  assert not (tmp_path / "again" / "rows.jsonl").exists()
+  found = go(tmp_path / "again", teacher)
+  for name in ("rows.jsonl", "rejected.jsonl"):
+    first, second = (tmp_path / x / name for x in ("whole", "again"))
+    assert first.read_bytes() == second.read_bytes()
+  assert found["rows"] == whole["rows"] == 3
+  used = found["used"]["writer"]
+  assert used["new"] == used["requests"] - 6
+  # 5 tokens read at 1 and 4 written at 2, of a million each
+  assert used["cost"] == pytest.approx(used["requests"] * 13e-6)
+  assert sum(found["rejected"].values()) == 5
+  row = json.loads((tmp_path / "again/rows.jsonl").read_text().split("\n")[0])
+  assert row["made"]["by"] == {"by": "r"} and row["made"]["round"] == 0
+
+
+@pytest.mark.parametrize(
+  "changes, message",
+  (
+    (dict(shown=5), "shown = 5 of 4 seeds"),
+    (dict(machine=4), "machine = 4"),
+    (dict(likeness=0.0), "likeness"),
+    (dict(examples=3), "of the seeds 2 are"),
+  ),
+)
+def test_settings_that_cannot_be_are_refused(tmp_path, seeds, changes, message):
+  t = tools(tmp_path, teacher)
+  with pytest.raises(ValueError, match=message):
+    parted(self_instruct.make(t, seeds=seeds, **OPTIONS | changes))
+
+
+@pytest.mark.parametrize(
+  "row, reason",
+  (
+    (dict(input="", output="  "), "no answer"),
+    (dict(input="", output="None."), "no answer"),
+    (dict(input="a b", output="A B"), "repeats"),
+    (dict(input="", output="Do it."), "repeats"),
+    (dict(input="w " * 301, output="x"), "more than 300"),
+    (dict(input="a", output="b"), "^$"),
+  ),
+)
+def test_instances_that_are_no_rows(row, reason):
+  made = {"instruction": "do it.", **row}
+  assert re.search(reason, self_instruct.instance_unfit(made, False))
+
+
+GUIDELINE = """\
+# Tone
+Say whether the e-mail is polite or rude.
+## Rules
+- Thanks are polite.
+## Checks
+labels: [polite, rude]
+## Positive examples
+Input: Thank you kindly.
+Output: polite
+
+Input: Give it here.
+Output: rude
+## Negative examples
+Input: Hello there.
+Output: friendly
+Because: friendly is no label.
+"""
+
+
+def test_instances_by_a_guideline(tmp_path):
+  file = tmp_path / "tone.md"
+  file.write_text(GUIDELINE)
+  said = iter(
+    (
+      "Input: Would you be so kind as to wait?\nOutput: polite",
+      "Input: Get out of my way!\nOutput: rude",
+      "Input: Fine.\nOutput: neutral",
+      "Input: Thank you kindly.\nOutput: polite",
+      "Polite.",
+      "Input: None\nOutput: rude",
+      Reply("Input: Much obliged for\nOutput: pol", True, 1, 1),
+      "Input: Much obliged for your help.\nOutput: polite",
+    )
+  )
+  seen = []
+
+  def say(request):
+    seen.append(request)
+    return next(said)
+
+  options = dict(rows=9, rounds=2, prompts=4, examples=2, likeness=0.7)
+  made = guideline.make(tools(tmp_path, say), guideline=str(file), **options)
+  rows, left = parted(made)
+  assert [row["output"] for row in rows] == ["polite", "rude", "polite"]
+  assert rows[0]["instruction"] == "Say whether the e-mail is polite or rude."
+  assert rows[0]["cluster"] == "Tone"
+  assert rows[0]["made"]["guideline"] == "tone.md"
+  assert [one.reason for one in left] == [
+    'check labels: ["polite", "rude"]',
+    "like an earlier one (ROUGE-L ≥ 0.7)",
+    "not in the form of the examples",
+    "no input",
+    "cut at the limit of tokens",
+  ]
+  first = seen[0].turns
+  assert "Thanks are polite." in first[0]["content"]
+  assert "Wrong, because friendly is no label." in first[0]["content"]
+  labels = [re.search(r"is (\w+)\.$", r.turns[-1]["content"])[1] for r in seen]
+  assert labels == 4 * ["polite", "rude"]
+
+
+@pytest.fixture
+def asked(tmp_path):
+  file = tmp_path / "prompts.jsonl"
+  rows = [
+    {"prompt": "Count to three.", "id": "p0"},
+    {"prompt": "Name a bird.", "completion": "Wren", "id": "p1"},
+    {"prompt": "Name a bird.", "chosen": "Wren", "rejected": "Cow"},
+    {"messages": [
+      {"role": "user", "content": "Hi"},
+      {"role": "assistant", "content": "Hello"},
+      {"role": "user", "content": "And you?"},
+      {"role": "assistant", "content": "Well."},
+    ]},
+  ]  # fmt: skip
+  file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+  return str(file)
+
+
+def test_prompts_of_rows_of_any_format_each_once(asked):
+  found = prompts.read(asked, "train", 0)
+  assert [p.id for p in found] == ["p0", "p1", f"{asked}:4"]
+  assert [len(p.turns) for p in found] == [1, 1, 3]
+  assert [p.id for p in prompts.read("suite", "train", 2)]
+  assert len(prompts.read(asked, "train", 1)) == 1
+
+
+def longer(turns, texts, rows):
+  """A reward: words of an answer."""
+  return [float(len(text.split())) for text in texts]
+
+
+def test_the_best_of_several(tmp_path, asked):
+  answers = {
+    "Count to three.": ["one", "one two three", "one two"],
+    "Name a bird.": ["", Reply("a very long story of", True, 1, 1), "Wren"],
+    "And you?": ["", "", " "],
+  }
+
+  def say(request):
+    return answers[request.turns[-1]["content"]][request.draw]
+
+  options = dict(prompts=asked, split="train", limit=0, n=3)
+  options |= dict(reward=f"{__name__}.longer", least=1.0)
+  rows, left = parted(best_of.make(tools(tmp_path, say), **options))
+  assert [row["messages"][-1]["content"] for row in rows] == [
+    "one two three",
+    "Wren",
+  ]
+  assert rows[0]["score"] == 3 and rows[0]["made"]["mean"] == 2
+  assert [one.reason for one in left] == [
+    "no answer that is whole and has a score"
+  ]
+  for row in rows:
+    formats.example(row, "x:1")
+  options["least"] = 2.0
+  rows, left = parted(best_of.make(tools(tmp_path, say), **options))
+  assert len(rows) == 1 and left[0].reason == "no answer scores 2 or more"
+
+
+@pytest.mark.parametrize(
+  "changes, message",
+  ((dict(n=1), "n = 1"), (dict(reward="nowhere"), "is no folder of a reward")),
+)
+def test_a_best_that_cannot_be_is_refused(tmp_path, asked, changes, message):
+  options = dict(prompts=asked, split="train", limit=0, n=2, least=0.0)
+  options |= dict(reward=f"{__name__}.longer") | changes
+  with pytest.raises(ValueError, match=message):
+    parted(best_of.make(tools(tmp_path, lambda request: "x"), **options))
+
+
+def test_ai_feedback_asks_both_orders(tmp_path, asked):
+  answers = {
+    "Count to three.": ["one two three", "one"],
+    "Name a bird.": ["Wren", "Swan"],
+    "And you?": ["same", " same"],
+  }
+
+  def say(request):
+    return answers[request.turns[-1]["content"]][request.draw]
+
+  seen = []
+
+  def judge(request):
+    """The longer answer; of two that are as long, the first."""
+    text = request.turns[-1]["content"]
+    seen.append(text)
+    _, a, b = re.findall(r"--- begin \w+ ---\n(.*?)\n--- end", text, re.S)
+    return "[[2]]" if len(b) > len(a) else "[[1]]"
+
+  options = dict(prompts=asked, split="train", limit=0, principles="")
+  t = tools(tmp_path, say, judge)
+  rows, left = parted(ai_feedback.make(t, **options, agree=True))
+  assert len(seen) == 4 and len(rows) == 1
+  assert rows[0]["chosen"] == "one two three" and rows[0]["label"] == 1.0
+  assert rows[0]["made"]["verdicts"] == ["first", "second"]
+  assert [one.reason for one in left] == [
+    "both answers are the same",
+    "verdict changes with the order",
+  ]
+  (one,) = preferences.read_row(rows[0], "x:1")
+  assert one.label == 1.0
+  rules = ai_feedback.read_principles(ai_feedback.PRINCIPLES)
+  assert len(rules) == 10 and all(r.startswith("Prefer") for r in rules)
+  assert rows[0]["made"]["principle"] in rules
+
+
+@pytest.mark.parametrize(
+  "verdicts, agree, label",
+  (
+    (("[[1]]", "[[2]]"), True, 1.0),
+    (("[[1]]", "[[tie]]"), True, None),
+    (("[[1]]", "[[tie]]"), False, 0.75),
+    (("[[tie]]", "[[2]]"), False, 0.75),
+    (("[[2]]", "[[tie]]"), False, 0.75),
+    (("[[1]]", "[[1]]"), False, None),
+    (("[[tie]]", "[[tie]]"), False, None),
+    (("[[1]]", "well"), False, None),
+  ),
+)
+def test_labels_of_two_verdicts(tmp_path, verdicts, agree, label):
+  file = tmp_path / "one.jsonl"
+  file.write_text('{"prompt": "p"}\n')
+  said = iter(verdicts)
+  t = tools(tmp_path, lambda r: "ab"[r.draw], lambda r: next(said))
+  options = dict(prompts=str(file), split="train", limit=0, principles="")
+  rows, left = parted(ai_feedback.make(t, **options, agree=agree))
+  assert [row["label"] for row in rows] == ([label] if label else [])
+  assert len(left) == (label is None)
+  if rows:
+    assert rows[0]["chosen"] == ("b" if verdicts[0] == "[[2]]" else "a")
+
+
+def test_ai_feedback_needs_a_judge_and_principles(tmp_path, asked):
+  options = dict(prompts=asked, split="train", limit=0, agree=True)
+  with pytest.raises(ValueError, match="nobody compares"):
+    t = tools(tmp_path, lambda r: "x")
+    parted(ai_feedback.make(t, principles="", **options))
+  file = tmp_path / "none.md"
+  file.write_text("Be good.")
+  with pytest.raises(ValueError, match="has no principle"):
+    t = tools(tmp_path, lambda r: "x", lambda r: "y")
+    parted(ai_feedback.make(t, principles=str(file), **options))
