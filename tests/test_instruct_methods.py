@@ -79,7 +79,7 @@ TASKS = """\
 def teacher(request):
   """What a good model would say."""
   text = request.turns[-1]["content"]
-  if text.startswith("Write 8 more"):
+  if text.startswith("Write 8 other"):
     return TASKS
   if "fixed answers" in text:
     return "Yes" if "bird or a fish" in text else "No."
@@ -162,7 +162,7 @@ def test_a_later_round_shows_what_the_model_wrote(tmp_path, seeds):
 
   options = OPTIONS | dict(rounds=2)
   parted(self_instruct.make(tools(tmp_path, say), seeds=seeds, **options))
-  asked = [t for t in seen if t[-1]["content"].startswith("Write 8 more")]
+  asked = [t for t in seen if t[-1]["content"].startswith("Write 8 other")]
   written = [x for x in TASKS.splitlines() if "vowels" in x or "sky" in x]
   written += [x for x in TASKS.splitlines() if "bird" in x or "newsp" in x]
   assert len(asked) == 2
@@ -235,6 +235,8 @@ def test_settings_that_cannot_be_are_refused(tmp_path, seeds, changes, message):
     (dict(input="a b", output="A B"), "repeats"),
     (dict(input="", output="Do it."), "repeats"),
     (dict(input="w " * 301, output="x"), "more than 300"),
+    (dict(input="", output="tofu and rice " * 9), "repeats itself"),
+    (dict(input="", output="tofu and rice " * 3), "^$"),
     (dict(input="a", output="b"), "^$"),
   ),
 )

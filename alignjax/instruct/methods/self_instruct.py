@@ -30,9 +30,7 @@ _BEYOND = re.compile(
 
 # Examples are turns of their own: small models keep to a form that they see.
 TASKS = "Write {n} tasks for a writing assistant, each of another kind."
-MORE = """\
-Write {n} more, each of a kind that is not there yet, complete in one or two \
-sentences."""
+MORE = "Write {n} other tasks for a writing assistant, each of another kind."
 KIND = """\
 Task: {instruction}
 Does it choose among a few fixed answers? Say Yes or No."""
@@ -209,11 +207,11 @@ def _instances(
     asked.append(_asked(told, _say(question, text)))
     branches.append("answer first" if kind else "input first")
   for text, branch, reply in zip(fresh, branches, tools.ask(asked)):
-    found = parsing.parts(reply.text, ("Input", "Answer", "Task"))
+    found = parsing.parts(reply.text, ("Input", "Answer", "Output", "Task"))
     row = {"instruction": text, "input": found.get("Input", "")}
     if row["input"].strip(" .").casefold() in NONE:
       row["input"] = ""
-    row["output"] = found.get("Answer", "")
+    row["output"] = found.get("Answer") or found.get("Output", "")
     reason = instance_unfit(row, reply.cut)
     yield Left(reason, row) if reason else (row, branch)
 
@@ -266,4 +264,11 @@ def instance_unfit(row: Mapping[str, str], cut: bool) -> str:
     return "answer repeats what was asked"
   if said.strip(" .") in NONE:
     return "no answer"
-  return ""
+  return "answer repeats itself" * repeats(answer)
+
+
+def repeats(text: str) -> bool:
+  """Whether a text goes in circles: under half of its 3-grams are distinct."""
+  words = text.casefold().split()
+  grams = [*zip(words, words[1:], words[2:])]
+  return len(grams) >= 8 and 2 * len({*grams}) < len(grams)
