@@ -8,6 +8,9 @@ or rude. `right` is a rubric too, for a start that can tell what is:
 `--config.study.before=right --config.model.path=FOLDER_OR_GGUF
 --config.model.preset=`.
 
+Two files of pairs may stand in their place, as rounds of comparisons are
+(docs/loop.md).
+
 Expected: on the new rubric it begins at no better than its old one happens to
 be there, and rises with the number of new pairs; what it loses of the old one
 is the price. From random weights `right` is not learnt in so few steps.
@@ -39,8 +42,8 @@ def get_config(arg=""):
   c.log.tensorboard = False
   c.evaluation = dict(batch=4096, rows=64)
   c.study = dict(
-    before="polite",  # right | polite | short
-    after="short",
+    before="polite",  # right | polite | short, or a file of pairs
+    after="short",  # another of them, or another file
     # () = all; the prompts of these are short.
     clusters=(
       "arithmetic",
@@ -52,7 +55,7 @@ def get_config(arg=""):
       "plurals",
       "past_tense",
     ),
-    pairs=512,  # of the first rubric
+    pairs=512,  # of the first rubric; of a file at most
     sizes=(1, 2, 8, 32, 128, 512),  # new pairs, of the second
     steps=60,  # on new pairs, however many; enough to see all once
     heldout=250,  # pairs of each rubric that are asked

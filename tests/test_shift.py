@@ -9,7 +9,7 @@ from alignjax import options
 from alignjax.cli import studies
 from alignjax.data import suite
 from alignjax.log.records import line
-from alignjax.studies import parts, shift
+from alignjax.studies import parts, rounds, shift
 
 ROW = dict(prompt="2 + 2 =", completion="4", rejected="5")
 
@@ -186,3 +186,51 @@ def test_a_study_from_start_to_end(config, root, tmp_path, monkeypatch, capsys):
   studies.shift(["--config", file, "--workdir", str(tmp_path), *changes])
   said = capsys.readouterr().out
   assert "right, then 8 of polite" in said and "shift.json" in said
+
+
+def pairs_of(file, n, good, bad):
+  rows = [
+    dict(prompt=f"{file.stem} {i}", chosen=good, rejected=bad, label=1.0)
+    for i in range(n)
+  ]
+  rows[0] |= dict(chosen=bad, rejected=good, label=0.25)
+  rows[1]["label"] = 0.5
+  file.write_text("".join(map(line, rows)))
+  return str(file)
+
+
+def test_a_file_is_split_by_its_prompts(tmp_path):
+  path = pairs_of(tmp_path / "one.jsonl", 400, "yes", "no")
+  train, held = rounds.split(path, 0)
+  assert len(train) + len(held) == 399  # a tie is left out
+  assert 50 < len(held) < 110
+  said = {x["prompt"][0]["content"] for x in train}
+  assert not said & {x["prompt"][0]["content"] for x in held}
+  assert {x["chosen"][0]["content"] for x in train + held} == {"yes"}
+  assert rounds.split(path, 0) == (train, held)
+  assert rounds.split(path, 1)[1] != held
+  # The same prompts are held out of another file.
+  other = tmp_path / "two.jsonl"
+  rows = [{**x, "chosen": "well"} for x in [*held, *train]]
+  other.write_text("".join(map(line, rows)))
+  assert {
+    x["prompt"][0]["content"] for x in rounds.split(str(other), 0)[1]
+  } == {x["prompt"][0]["content"] for x in held}
+  with pytest.raises(ValueError, match="leaves no pair to"):
+    rounds.split(pairs_of(tmp_path / "few.jsonl", 3, "yes", "no"), 0)
+
+
+def test_two_rounds_of_comparisons(config, tmp_path):
+  other = config.copy_and_resolve_references()
+  other.study.before = pairs_of(tmp_path / "round-1.jsonl", 60, "yes", "no")
+  other.study.after = pairs_of(tmp_path / "round-2.jsonl", 60, "no", "yes")
+  found = shift.run(other, tmp_path / "study", say=lambda x: None)
+  assert (found["before"], found["after"]) == ("round-1", "round-2")
+  assert found["trained"]["round-1"]["round-1"]["n"] > 5
+  assert [x["pairs"] for x in found["moved"]] == [0, 8]
+  other.study.sizes = (64,)
+  with pytest.raises(ValueError, match="ask for 64 pairs of .*round-2"):
+    shift.run(other, tmp_path / "more", say=lambda x: None)
+  other.study.after = other.study.before
+  with pytest.raises(ValueError, match="two files of pairs"):
+    shift.run(other, tmp_path / "same", say=lambda x: None)

@@ -5,6 +5,9 @@ that another judges; it is asked pairs of both. Each rubric looks at one thing
 of an answer, which differs between the sides of its pairs; in the thing the
 other rubric looks at the sides are drawn each by itself. So who has learnt one
 rubric alone is right on half of the other's pairs.
+
+In the place of rubrics two files of pairs may stand, rounds of comparisons by
+people, say: how far has what they prefer moved? (`rounds`)
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,7 +23,7 @@ from alignjax.evals.tables import cell
 from alignjax.log.records import line, replace_file
 from alignjax.statistics import intervals
 from alignjax.statistics.intervals import Estimate
-from alignjax.studies import parts
+from alignjax.studies import parts, rounds
 
 # right: the gold beats a wrong answer; polite: it beats the same said rudely;
 # short: it beats the same at great length.
@@ -63,27 +66,23 @@ def run(config: ConfigDict, folder: Path, *, say: parts.Say) -> dict:
   study, seed = config.study, config.seed
   before, after = _rubrics(study)
   sizes = _sizes(study)
-  rows = _rows("train", study.pairs + sizes[-1], study.clusters, seed)
-  held = _rows("heldout", study.heldout, study.clusters, seed)
+  train, held = _made(study, sizes, seed)
   parts.begin(config, folder)
   tasks = {}
-  for name, other in ((before, after), (after, before)):
+  for name, rows in held.items():
     file = folder / f"{name}.jsonl"
-    replace_file(file, "".join(map(line, pairs(held, name, other, seed))))
+    replace_file(file, "".join(map(line, rows)))
     tasks[name] = dict(
       name="preferences", path=str(file), split="train", group="", limit=0
     )
-  first, new = rows[: study.pairs], rows[study.pairs :]
-  known = pairs(first, before, after, seed)
-  model = parts.part(config, folder / before, tasks, known, say=say)
-  own = pairs(first, after, before, seed)
-  parts.part(config, folder / after, tasks, own, say=say)
+  model = parts.part(config, folder / before, tasks, train[before], say=say)
+  parts.part(config, folder / after, tasks, train[after], say=say)
   moved = ConfigDict(config.to_dict())
   moved.model.update(path=str(model), preset="", revision="", adapter="")
   moved.train.steps = study.steps
-  new = pairs(new, after, before, seed)
   for n in sizes:
-    parts.part(moved, folder / f"moved-{n}", tasks, new[:n], say=say)
+    new = train["new"][:n]
+    parts.part(moved, folder / f"moved-{n}", tasks, new, say=say)
   found = numbers(folder)
   parts.write(folder, "shift", found)
   return found
@@ -148,14 +147,51 @@ def tables(found: Mapping) -> list[Table]:
   return [out]
 
 
+def _made(
+  study: ConfigDict, sizes: Sequence[int], seed: int
+) -> tuple[dict[str, list], dict[str, list]]:
+  """Pairs to train on, "new" for those of the second rubric that are gone on
+  with, and pairs to ask, by rubric."""
+  before, after = _rubrics(study)
+  if study.before in RUBRICS:
+    rows = _rows("train", study.pairs + sizes[-1], study.clusters, seed)
+    held = _rows("heldout", study.heldout, study.clusters, seed)
+    first, new = rows[: study.pairs], rows[study.pairs :]
+    train = {
+      before: pairs(first, before, after, seed),
+      after: pairs(first, after, before, seed),
+      "new": pairs(new, after, before, seed),
+    }
+    asked = {
+      before: pairs(held, before, after, seed),
+      after: pairs(held, after, before, seed),
+    }
+    return train, asked
+  (old, was), (new, now) = (
+    rounds.split(path, seed) for path in (study.before, study.after)
+  )
+  if len(new) < sizes[-1]:
+    raise ValueError(
+      f"study.sizes ask for {sizes[-1]} pairs of {study.after}, which has "
+      f"{len(new)} to train on.\nLower the largest of them."
+    )
+  n = study.heldout
+  train = {before: old[: study.pairs], after: new[: study.pairs], "new": new}
+  return train, {before: was[:n], after: now[:n]}
+
+
 def _rubrics(study: ConfigDict) -> tuple[str, str]:
+  """What is moved from and to: two of `RUBRICS`, or names of two files."""
   found = study.before, study.after
-  if found[0] == found[1] or not set(found) <= set(RUBRICS):
+  known = [name in RUBRICS for name in found]
+  names = found if all(known) else tuple(map(rounds.name, found))
+  files = [bool(Path(x).suffix) for x, own in zip(found, known) if not own]
+  if names[0] == names[1] or any(known) != all(known) or not all(files):
     raise ValueError(
       f"study.before = {found[0]!r}, study.after = {found[1]!r}; they must be "
-      f"two of {', '.join(RUBRICS)}."
+      f"two of {', '.join(RUBRICS)}, or two files of pairs, of other names."
     )
-  return found
+  return names
 
 
 def _sizes(study: ConfigDict) -> list[int]:
