@@ -15,9 +15,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from alignjax.data import formats, preferences, sources, suite, turns
+from alignjax.data import sources, suite
 from alignjax.data.bad import BadRow, BadRows
 from alignjax.data.ngrams import PARTS, Index, Kept
+from alignjax.data.said import joined, said
 from alignjax.statistics.intervals import Share
 
 # Words of an n-gram → percent of a row's n-grams that are too many; 0: any one.
@@ -172,24 +173,9 @@ def _rows(
 
 def _texts(row: dict, origin: str) -> tuple[str, tuple[str, ...]]:
   """The prompt and what may follow it, the gold first."""
-  row = {k: v for k, v in row.items() if k not in _BESIDE}
-  if turns.is_one(row, preferences.FORMATS):
-    pairs = preferences.read_row(row, origin)
-    sides = [_joined(side) for pair in pairs for side in pair.sides]
-    # A list's first pair has its best side first; each side counts once.
-    return _joined(pairs[0].prompt), tuple(dict.fromkeys(sides))
-  if "prompt" in row and not turns.is_one(row, formats.FORMATS):
-    return _joined(turns.side(row, "prompt", "user", origin)), ("",)
-  found = formats.example(row, origin)
-  if not found.messages:
-    return "", (found.text,)
-  *before, last = found.messages
-  return _joined(before), (last["content"],)
-
-
-def _joined(messages: Sequence[dict]) -> str:
-  said = [m["content"] for m in messages if m["role"] != "system"]
-  return "\n".join(said)
+  found = said({k: v for k, v in row.items() if k not in _BESIDE}, origin)
+  answers = dict.fromkeys(joined(answer) for answer in found.answers)
+  return joined(found.prompt), tuple(answers) or ("",)
 
 
 def _grams(index: Index, rows: Sequence[Kept], n: int) -> Grams:
