@@ -37,28 +37,38 @@ _WORDS = {code: frozenset(words.split()) for code, words in STOPWORDS.items()}
 
 
 def languages(text: str) -> frozenset[str]:
-  """ISO 639-1 codes of the languages a text may be in.
+  """ISO 639-1 codes of the languages a text may be in: the most of `hits`.
 
-  The script of most of its letters decides (kanji are Japanese beside kana, and
-  of no language here without), then the number of its words that are among a
-  language's commonest. Ties leave several, and a text without letters leaves
-  all.
+  Ties leave several, and a text without letters leaves all.
+  """
+  found = hits(text)
+  best = max(found.values(), default=0)
+  return frozenset(code for code, n in found.items() if n == best)
+
+
+def hits(text: str) -> dict[str, int]:
+  """Of each language a text may be in, how many words are its commonest ones.
+
+  The script of most of its letters decides which may be (kanji are Japanese
+  beside kana, and of no language here without); the only one that is written
+  with a script counts every word. A text without letters has 0 of all.
   """
   text = unicodedata.normalize("NFC", text.casefold())
   # Vowel signs of Indic scripts are marks (M), and parts of words.
-  kinds = [unicodedata.category(c)[0] in "LM" for c in text]
-  scripts = Counter(_script(c) for c, part in zip(text, kinds) if part)
+  parts = {c for c in set(text) if unicodedata.category(c)[0] in "LM"}
+  scripts: Counter[str] = Counter()
+  for c, n in Counter(text).items():
+    if c in parts:
+      scripts[_script(c)] += n
   if not scripts:
-    return frozenset(LANGUAGES)
+    return dict.fromkeys(LANGUAGES, 0)
   if scripts["HIRAGANA"]:
     scripts["HIRAGANA"] += scripts.pop("CJK", 0)
   codes = _SCRIPTS.get(scripts.most_common(1)[0][0], ())
-  if len(codes) < 2:
-    return frozenset(codes)
-  words = "".join(c if part else " " for c, part in zip(text, kinds)).split()
-  hits = {code: sum(word in _WORDS[code] for word in words) for code in codes}
-  best = max(hits.values())
-  return frozenset(code for code in codes if hits[code] == best)
+  words = "".join(c if c in parts else " " for c in text).split()
+  if len(codes) == 1:
+    return {codes[0]: len(words)}
+  return {code: sum(word in _WORDS[code] for word in words) for code in codes}
 
 
 def _script(letter: str) -> str:
