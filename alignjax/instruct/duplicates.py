@@ -40,12 +40,20 @@ class Exact:
 
   def first(self, parts: Iterable[str], origin: str) -> str:
     """Where the same parts stood first, "" where they are new."""
+    found = self._seen.setdefault(self._key(parts), origin)
+    return "" if found == origin else found
+
+  def where(self, parts: Iterable[str]) -> str:
+    """The same, and does not remember them."""
+    return self._seen.get(self._key(parts), "")
+
+  @staticmethod
+  def _key(parts: Iterable[str]) -> bytes:
     key = blake2b(digest_size=16)
     for part in parts:
       said = normal(part).encode("utf-8", "surrogatepass")
       key.update(len(said).to_bytes(8, "big") + said)
-    found = self._seen.setdefault(key.digest(), origin)
-    return "" if found == origin else found
+    return key.digest()
 
 
 def shingles(found: Sequence) -> set[tuple]:
@@ -65,7 +73,7 @@ def bands(threshold: float) -> tuple[int, int]:
 
   Two texts at s agree on one of b bands of r with 1 − (1 − sʳ)ᵇ.
   """
-  for r in range(SIZE, 1, -1):
+  for r in range(SIZE // 2, 1, -1):
     b = SIZE // r
     if 1 - (1 - threshold**r) ** b >= RECALL:
       return b, r
@@ -89,6 +97,8 @@ class Near:
         f"near = {threshold:g}; it is a Jaccard index above 0, at most 1\n"
         "0.8 finds texts of which a few words differ"
       )
+    if not 0 <= seed < 2**32:
+      raise ValueError(f"seed = {seed}; it is a whole number of 32 bits")
     self.threshold, self._seed = threshold, seed
     self._empty = MinHash(SIZE, seed=seed, hashfunc=int)
     self._lsh = MinHashLSH(num_perm=SIZE, params=bands(threshold))

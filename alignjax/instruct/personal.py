@@ -104,7 +104,7 @@ _NO_CARDS = frozenset(
   38520000023237 3530111333300000 3566002020360505""".split()
 )
 _NETWORKS = re.compile(
-  r"4(\d{12}|\d{15}|\d{18})|5[1-5]\d{14}|2(22[1-9]|2[3-9]\d|[3-6]\d\d|7[01]\d"
+  r"4(\d{15}|\d{18})|5[1-5]\d{14}|2(22[1-9]|2[3-9]\d|[3-6]\d\d|7[01]\d"
   r"|720)\d{12}|3[47]\d{13}|(6011|64[4-9]\d|65\d\d)\d{12}"
   r"|35(2[89]|[3-8]\d)\d{12}|3(0[0-5]|[68]\d)\d{11}"
 )
@@ -174,8 +174,8 @@ def _is_phone(found: str, before: str) -> bool:
   if _made_up(digits) or _DRAMA.fullmatch(digits):
     return False
   if found.startswith("+"):
-    # A sum: what stands before is a number, or closes one.
-    if re.search(r"[\d)=*/^]\s*\Z", before):
+    # A sum: a number stands before it.
+    if re.search(r"[\d=*/^]\s*\Z", before):
       return False
     if digits[0] == "1":
       return len(digits) == 11 and _is_american(digits[1:])
@@ -220,7 +220,7 @@ PATTERNS: tuple[tuple[str, re.Pattern, Check], ...] = (
   (
     "card number",
     re.compile(
-      r"(?<![\w.,-])(\d{13,19}|\d{4}([ -])\d{4}\2\d{4}\2\d{4}"
+      r"(?<![\w.,-])(\d{14,19}|\d{4}([ -])\d{4}\2\d{4}\2\d{4}"
       r"|\d{4}([ -])\d{6}\3\d{4,5})(?![\w-]|[.,]\d)"
     ),
     _is_card,
@@ -233,8 +233,8 @@ PATTERNS: tuple[tuple[str, re.Pattern, Check], ...] = (
   (
     "IP address",
     re.compile(
-      r"(?<![\w.:])((?:\d{1,3}\.){3}\d{1,3}"
-      r"|[23][0-9A-Fa-f]{3}:[0-9A-Fa-f:]{2,34})(?![\w:]|\.\d)"
+      r"(?<![\w.:])((?:\d{1,3}\.){3}\d{1,3}(?!\w|\.\d)"
+      r"|[23][0-9A-Fa-f]{3}:[0-9A-Fa-f:]{2,34}(?![\w:]))"
     ),
     _is_ip,
   ),
@@ -250,7 +250,7 @@ PATTERNS: tuple[tuple[str, re.Pattern, Check], ...] = (
   ),
   (
     "telephone number",
-    re.compile(_CUE + r"(\(?\d(?:[ .()/-]{0,2}\d){6,14})(?![\w-]|\.\d)"),
+    re.compile(_CUE + r"(\(?\d(?:[ .()/-]{0,3}\d){6,14})(?![\w-]|\.\d)"),
     _is_phone,
   ),
 )
