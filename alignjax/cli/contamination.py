@@ -80,7 +80,7 @@ def tables(found: "Contamination") -> "Iterator[Table | Text]":
     yield Text(f"training: {_read(file)}")
   for file in found.evals:
     yield Text(f"\n{_read(file)}")
-    yield _shares(file)
+    yield shares(file)
     yield from _worst(file)
 
 
@@ -91,7 +91,8 @@ def _read(file: "File") -> str:
   return said
 
 
-def _shares(file: "File") -> "Table":
+def shares(file: "File") -> "Table":
+  """How much of a set stands in training, by its parts."""
   from rich.table import Table
 
   from alignjax.data.audit_tables import share

@@ -96,6 +96,7 @@ def contamination(
   evals: Sequence[Source],
   *,
   n: Sequence[int] = tuple(RULES),
+  worst: int | None = WORST,
 ) -> Contamination:
   """Reads all rows once and reports on each evaluation set.
 
@@ -103,6 +104,7 @@ def contamination(
     the gold of a pair is the chosen side, and all sides are trained on. A row
     with nothing but a prompt has no gold; a plain text is compared as one part.
     Bad rows are counted.
+  worst: how many rows of a set are named, None for all that are contaminated.
 
   A language that puts no spaces between words has few words here, and only
   long stretches of it are found.
@@ -126,7 +128,7 @@ def contamination(
     streamed.append(read.file())
   found = []
   for file, rows in zip(files, kept):
-    grams = tuple(_grams(index, rows, k) for k in index.lengths)
+    grams = tuple(_grams(index, rows, k, worst) for k in index.lengths)
     found.append(file._replace(found=grams))
   return Contamination(tuple(streamed), tuple(found))
 
@@ -141,7 +143,7 @@ class _Reading:
     self.source, self.good, self.bad = source, 0, BadRows("skip", 1.0)
 
   def __iter__(self) -> Iterator[tuple[str, str, tuple[str, ...]]]:
-    for row, origin in _rows(self.source, self.bad):
+    for row, origin in rows(self.source, self.bad):
       try:
         prompt, golds = _texts(row, origin)
       except BadRow as e:
@@ -162,9 +164,10 @@ class _Reading:
     return File(path, split, self.good + bad, bad, self.bad.first)
 
 
-def _rows(
+def rows(
   source: Source, on_bad: Callable[[BadRow], None]
 ) -> Iterable[tuple[dict, str]]:
+  """(row, origin) of a source."""
   path, split, reader = source
   if path == "suite" and not reader:
     return ((row, f"suite[{row['id']}]") for row in suite.rows(split))
@@ -178,7 +181,9 @@ def _texts(row: dict, origin: str) -> tuple[str, tuple[str, ...]]:
   return joined(found.prompt), tuple(answers) or ("",)
 
 
-def _grams(index: Index, rows: Sequence[Kept], n: int) -> Grams:
+def _grams(
+  index: Index, rows: Sequence[Kept], n: int, named: int | None
+) -> Grams:
   """The shares of one set, and its worst rows."""
   counts = {part: Counter() for part in PARTS}
   worst: list[tuple[float, int, Kept]] = []
@@ -205,7 +210,7 @@ def _grams(index: Index, rows: Sequence[Kept], n: int) -> Grams:
     )
     for part, c in counts.items()
   )
-  return Grams(n, parts, tuple(_match(index, w[-1], n) for w in worst[:WORST]))
+  return Grams(n, parts, tuple(_match(index, w[-1], n) for w in worst[:named]))
 
 
 def _match(index: Index, row: Kept, n: int) -> Match:
