@@ -105,7 +105,7 @@ class Near:
     self._numbers: dict[str, int] = {}
     self._codes = array("Q")  # of each word, whatever stood before it
     self._texts: list[array] = []  # words as numbers
-    self._signatures: list[np.ndarray] = []
+    self._signatures = np.zeros((1024, SIZE), np.uint32)  # room to grow
     self._origins: list[str] = []
     self._shingles = lru_cache(4096)(lambda at: shingles(self._texts[at]))
 
@@ -126,20 +126,22 @@ class Near:
         best, found = at, index
     if best >= 0:
       return self._origins[best], found
-    self._lsh.insert(len(self._texts), signature)
+    at = len(self._texts)
+    if at == len(self._signatures):
+      more = np.zeros_like(self._signatures)
+      self._signatures = np.concatenate([self._signatures, more])
+    self._signatures[at] = signature.hashvalues
+    self._lsh.insert(at, signature)
     self._texts.append(ids)
-    self._signatures.append(signature.hashvalues)
     self._origins.append(origin)
     return None
 
   def _candidates(self, signature: MinHash) -> list[int]:
     """Texts that share a band and may be near by the estimate, in order."""
-    found = sorted(self._lsh.query(signature))
-    if not found:
-      return found
-    values = np.stack([self._signatures[at] for at in found])
-    same = (values == signature.hashvalues).mean(1)
-    return [at for at, s in zip(found, same) if s >= self.threshold - _SLACK]
+    found = np.array(sorted(self._lsh.query(signature)), np.int64)
+    same = self._signatures[found] == signature.hashvalues
+    near = same.sum(1) >= (self.threshold - _SLACK) * SIZE
+    return found[near].tolist()
 
   def _number(self, word: str) -> int:
     number = self._numbers.setdefault(word, len(self._numbers))
