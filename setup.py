@@ -18,6 +18,7 @@ setup(
   # tokenizers, chat templates and configs.
   install_requires=[
     "absl-py",
+    "datasketch",  # MinHash
     "etils",
     "flax",
     "gguf",

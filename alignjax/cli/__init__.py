@@ -27,10 +27,13 @@ USAGE = """usage: alignjax COMMAND [options]
                               what it would need and how fast it could be
   data      preview | stats --config FILE[:words] [--n 3]
             [--config.KEY=VALUE ...]           look at what is trained on
+            validate FILE ...                  check rows, write a data card
             audit FILE                         look at preferences
             contamination --train FILE --eval FILE
                               what of one stands in the other
-  instruct  generate --config FILE[:words] --workdir DIR
+  instruct  convert --dataset NAME=PATH ... --out FILE
+                              rows of data sets, worded by templates
+            generate --config FILE[:words] --workdir DIR
                               rows that a model writes
   generate  --model PATH --prompt TEXT ...     answer prompts
   chat      --model PATH                       talk to a model

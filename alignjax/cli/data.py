@@ -1,4 +1,4 @@
-"""`alignjax data preview | stats | audit | contamination`."""
+"""`alignjax data preview | stats | validate | audit | contamination`."""
 
 import argparse
 import json
@@ -6,6 +6,7 @@ from pathlib import Path
 
 from alignjax.cli.arguments import quiet
 from alignjax.cli.contamination import contamination
+from alignjax.cli.validate import validate
 
 AUDIT = """Reports on a set of preferences: bad, repeated, contradictory rows,
 prompts that two splits share, and what of a completion's length and form goes
@@ -13,17 +14,21 @@ with being preferred."""
 
 
 def data(argv: list[str]) -> None:
-  """`alignjax data preview | stats | audit | contamination`."""
-  if argv[:1] == ["audit"]:
-    return audit(argv[1:])
-  if argv[:1] == ["contamination"]:
-    return contamination(argv[1:])
+  """`alignjax data`."""
+  of_files = {
+    "validate": validate,
+    "audit": audit,
+    "contamination": contamination,
+  }
+  if argv and argv[0] in of_files:
+    return of_files[argv[0]](argv[1:])
   if "--help" in argv or "-h" in argv:
     print(
       "usage: alignjax data preview --config FILE[:words] [--n 3] "
       "[--config.KEY=VALUE ...]\n"
       "       alignjax data stats --config FILE[:words] "
       "[--config.KEY=VALUE ...]\n"
+      "       alignjax data validate FILE ... (see data validate --help)\n"
       "       alignjax data audit FILE (see data audit --help)\n"
       "       alignjax data contamination --train FILE --eval FILE\n\n"
       "preview: the rows a run trains on first, trained tokens coloured.\n"
@@ -36,7 +41,8 @@ def data(argv: list[str]) -> None:
   if what not in ("preview", "stats"):
     raise ValueError(
       f"data has no command {what!r}; write data preview or data stats, "
-      "with a config, data audit FILE or data contamination."
+      "with a config, data validate FILE, data audit FILE or data "
+      "contamination."
     )
   more = {"n": 3} if what == "preview" else {}
   config, values = read(f"data {what}", rest, **more)

@@ -1,6 +1,6 @@
 """What a row says, whichever way it is written: a prompt and its answers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from alignjax.data import formats, preferences, turns
@@ -31,9 +31,9 @@ def said(row: dict, origin: str) -> Said:
 
   The answer of a conversation is its last turn.
   """
-  if _is_one(row, preferences.FORMATS):
+  if turns.is_one(row, preferences.FORMATS):
     return _compared(row, origin)
-  if "prompt" in row and not _is_one(row, formats.FORMATS):
+  if "prompt" in row and not turns.is_one(row, formats.FORMATS):
     asked = formats.question(row, origin).messages
     return Said("question", "prompt", asked, ())
   name = formats.recognise(row, origin)
@@ -63,11 +63,3 @@ def _compared(row: dict, origin: str) -> Said:
     for side in item.sides:
       sides.setdefault(repr(side), side)
   return Said("pairs", name, first.prompt, tuple(sides.values()), labels)
-
-
-def _is_one(row: dict, known: Mapping[str, Sequence[str]]) -> bool:
-  """Whether a row has the keys of one of the formats."""
-  return any(
-    all(turns.find(row, key) is not None for key in keys)
-    for keys in known.values()
-  )

@@ -3,8 +3,9 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from alignjax.data import formats, preferences, sources, suite, turns
+from alignjax.data import sources, suite
 from alignjax.data.bad import BadRow
+from alignjax.data.said import said
 
 
 class Prompt(NamedTuple):
@@ -26,7 +27,11 @@ def read(path: str, split: str, limit: int) -> list[Prompt]:
   """
   found: dict[str, Prompt] = {}
   for row, origin in _rows(path, split, limit):
-    asked = _turns(row, origin)
+    asked = said(row, origin).prompt
+    if not asked:
+      keys = ", ".join(row)
+      reason = f"no prompt in this row; its keys: {keys}\ngive prompts or turns"
+      raise BadRow(origin, "missing field", reason)
     one = Prompt(str(row.get("id", origin)), asked, row)
     found.setdefault(repr(asked), one)
   if not found:
@@ -39,20 +44,3 @@ def _rows(path: str, split: str, limit: int) -> Iterable[tuple[dict, str]]:
     rows = suite.rows(split)[: limit or None]
     return [(row, f"suite[{row['id']}]") for row in rows]
   return sources.read(path, split=split, limit=limit or None)
-
-
-def _turns(row: dict, origin: str) -> tuple[dict, ...]:
-  if turns.is_one(row, preferences.FORMATS):
-    return preferences.read_row(row, origin)[0].prompt
-  if turns.is_one(row, formats.FORMATS):
-    made = formats.example(row, origin).messages[:-1]
-  else:
-    made = "prompt" in row and formats.question(row, origin).messages
-  if not made:
-    raise BadRow(
-      origin,
-      "missing field",
-      f"no prompt in this row; its keys: {', '.join(row)}\n"
-      "give rows with a prompt, or conversations",
-    )
-  return tuple(made)
