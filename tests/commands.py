@@ -49,6 +49,19 @@ TRAINED = {
 }
 PACKED = 256  # tokens of a row, where rows are packed
 ASKED = {"mesh": "1,1,1", "batch": 1024, "rows": 32}
+WRITTEN_BY = {
+  "mesh": "1,1,1",
+  "rows": 8,
+  "writer.max_tokens": 4,
+  "judge.max_tokens": 4,
+  "method.limit": 4,
+  "method.n": 2,
+  "method.rounds": 1,
+  "method.prompts": 2,
+  "method.shown": 3,
+  "method.machine": 1,
+  "method.examples": 1,
+}
 TASK = {"limit": 1, "max_tokens": 4, "shots": 1}
 OPTIONS = {
   "generate": ["--max-tokens", "4"],
@@ -104,6 +117,8 @@ def small(words: Sequence[str]) -> list[str]:
     return [name, *rest, *OPTIONS[name]]
   if name == "evaluate":
     keys = _asked(_config(rest))
+  elif name == "instruct" and rest[0] == "generate":
+    keys = _written(_config(rest))
   elif name == "train" or name == "data" and rest[0] in ("preview", "stats"):
     keys = _trained(_config(rest))
   else:
@@ -130,6 +145,18 @@ def _trained(config: ConfigDict) -> dict:
   if config.rollout:
     return keys
   return {k: v for k, v in keys.items() if not k.startswith("rollout.")}
+
+
+def _written(config: ConfigDict) -> dict:
+  """Numbers alone: `method.prompts` is a file of some."""
+  flat = dict(ConfigDict(config).to_dict())
+  known = {
+    f"{block}.{key}": value
+    for block in ("writer", "judge", "method")
+    for key, value in flat[block].items()
+    if not isinstance(value, str)
+  }
+  return {k: v for k, v in WRITTEN_BY.items() if "." not in k or k in known}
 
 
 def _asked(config: ConfigDict) -> dict:
@@ -187,6 +214,59 @@ def rows(file: Path) -> None:
   file.write_text("".join(made))
 
 
+def mine(file: Path) -> None:
+  """Rows that somebody wrote, and no other file has."""
+  rows = (
+    {
+      "prompt": f"How many letters has the word {name}?",
+      "completion": f"The word {name} has {len(name)} letters.",
+      "cluster": "words",
+    }
+    for name in COUNT
+  )
+  file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def seeds(file: Path) -> None:
+  """Tasks as self-instruct begins with."""
+  made = []
+  for i, name in enumerate(COUNT):
+    one = {"input": name, "output": f"{i + 1}"}
+    task = {"instruction": f"Write the word {name} as a number."}
+    task |= {"instances": [one], "is_classification": i % 2 == 0}
+    made.append(json.dumps(task) + "\n")
+  file.write_text("".join(made))
+
+
+def gsm8k(file: Path) -> None:
+  """Questions with worked answers."""
+  rows = (
+    {"question": f"What is {i} + 1?", "answer": f"It is {i + 1}.\n#### {i + 1}"}
+    for i in range(30)
+  )
+  file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def boolq(file: Path) -> None:
+  """Questions on a passage, yes or no."""
+  rows = (
+    {
+      "question": f"is {name} a number",
+      "passage": f"The word {name} is a number.",
+      "answer": True,
+    }
+    for name in COUNT
+  )
+  file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def guideline(file: Path) -> None:
+  """The guideline that the page on instructions shows."""
+  text = (ROOT / "docs" / "instructions.md").read_text("utf-8")
+  (shown,) = re.findall(r"```markdown\n(.*?)```", text, re.DOTALL)
+  file.write_text(shown, "utf-8")
+
+
 def questions(file: Path) -> None:
   """A question, a tab and its answer on each line."""
   file.write_text("".join(f"What is {a}?\tA number.\n" for a in COUNT))
@@ -199,6 +279,11 @@ MADE: dict[str, Callable[[Path], object]] = {
   r"runs/(\w+/)+model": model,
   r"runs/evals/\w+": evaluation,
   r"(train|heldout|prompts|pairs)\.jsonl": rows,
+  r"mine\.jsonl": mine,
+  r"seed_tasks\.jsonl": seeds,
+  r"gsm8k\.jsonl": gsm8k,
+  r"boolq\.jsonl": boolq,
+  r"guideline\.md": guideline,
   r"(instruction-data|pairs)[\w-]*\.jsonl?(\.gz)?": rows,
   r"questions\.tsv": questions,
   r"mmlu": evaluation_sets.mmlu,

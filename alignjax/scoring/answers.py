@@ -39,6 +39,8 @@ def scorer(folder: str, template: str | None) -> tuple[Scores, Template]:
 
   def score(asked):
     different = {(label, text): turns for label, turns, text in asked}
+    if not different:
+      return {}
     encoded = completions.encode(
       [read(label, turns, text) for (label, text), turns in different.items()],
       tokenizer,
