@@ -163,11 +163,12 @@ def _choose(store, db, rater: int) -> tuple[int, bool] | None:
       "ORDER BY p.position"
     )
   if not found and s.repeat_every and repeats < turn // s.repeat_every:
-    # The oldest vote with enough tasks behind it.
+    # The oldest vote, where enough tasks lie behind it.
     found = first(
       f"SELECT t.pair, 1 {_OWN} AND t.state = 'voted' AND t.repeat = 0 AND "
-      f"NOT {GOLD} AND {_MINE} = 1 AND (SELECT count(*) FROM tasks u WHERE "
-      f"u.rater = :r AND u.closed > t.closed) >= {APART} ORDER BY t.closed"
+      f"NOT {GOLD} AND {_MINE} = 1 AND t.closed <= (SELECT closed FROM tasks "
+      "WHERE rater = :r AND closed IS NOT NULL ORDER BY closed DESC LIMIT 1 "
+      f"OFFSET {APART}) ORDER BY t.closed"
     )
   found = found or first(
     f"SELECT p.id, 0, {TAKEN} AS taken FROM pairs p WHERE NOT {GOLD} AND "

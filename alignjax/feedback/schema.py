@@ -60,7 +60,7 @@ CREATE TABLE tasks (
   closed INTEGER REFERENCES events, -- the vote's or skip's
   UNIQUE (pair, rater, repeat)
 ) STRICT;
-CREATE INDEX tasks_rater ON tasks (rater, state);
+CREATE INDEX tasks_rater ON tasks (rater, closed);
 CREATE INDEX tasks_leased ON tasks (expires) WHERE state = 'leased';
 
 CREATE TABLE votes (

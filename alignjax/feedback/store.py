@@ -74,9 +74,13 @@ class Store:
 
   @contextmanager
   def read(self) -> Iterator[sqlite3.Connection]:
-    """One state of the study, whoever else writes."""
-    with self._transaction("BEGIN") as db:
-      yield db
+    """One state of the study, whoever else writes; also within another."""
+    with self._lock:
+      if self._db.in_transaction:
+        yield self._db
+        return
+      with self._transaction("BEGIN") as db:
+        yield db
 
   @contextmanager
   def write(self) -> Iterator[sqlite3.Connection]:
