@@ -8,7 +8,7 @@ import numpy as np
 
 from alignjax.data import chat
 from alignjax.data.templates import Template, stop_ids
-from alignjax.models.lm import LM
+from alignjax.models.lm import LM, Params
 from alignjax.sample import make_sampler, prompts_of
 from alignjax.sharding import fetched
 
@@ -42,13 +42,13 @@ def make_generator(
   seed: int = 0,
   rows: int = 1,
 ) -> Callable[..., list[list[Completion]]]:
-  """(params, conversations) → `samples` completions of each.
+  """(params, conversations, row_ids=None) → `samples` completions of each.
 
   Prompts are padded to multiples of 64 tokens and the rows to a multiple of
   `rows`; a shape is compiled when it is first met. The same seed and the same
   list of conversations give the same answers. A prompt may also be the tokens
-  of one, as a list of int. `row_ids` choose the sampling keys of conversations,
-  one each; without, they are numbered.
+  of one, as a list of int. row_ids: what chooses the sampling keys of each
+  conversation; without, they are numbered, so that two calls draw alike.
   """
   stop = stop_ids(tokenizer, template)
   sampler = jax.jit(
@@ -63,7 +63,11 @@ def make_generator(
     )
   )
 
-  def generate(params, conversations, row_ids=None):
+  def generate(
+    params: Params,
+    conversations: Sequence[Messages],
+    row_ids: Sequence[int] | None = None,
+  ) -> list[list[Completion]]:
     ids = [
       m if isinstance(m[0], int) else chat.prompt_ids(m, tokenizer, template)
       for m in conversations

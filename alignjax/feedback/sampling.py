@@ -1,0 +1,162 @@
+"""Pairs to compare, from answers of our own models."""
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import NamedTuple
+
+from alignjax.data import formats, turns
+from alignjax.data.bad import BadRow
+from alignjax.feedback.assign import side
+from alignjax.generate import Completion
+from alignjax.log.records import Lines, line, read_metrics, replace_file
+
+# (prompts, number of the first one) → samples of each.
+Answers = Callable[[Sequence[tuple[dict, ...]], int], list[list[Completion]]]
+
+
+class Sampled(NamedTuple):
+  """What became of the prompts: rows written now, those that were there.
+
+  identical, empty: pairs left out in this run, because both answers say the
+  same, or because one says nothing. Runs that went before are not in them.
+  """
+
+  written: int
+  there: int
+  identical: int
+  empty: int
+
+
+def prompts(rows: Iterable[tuple[dict, str]]) -> list[tuple[dict, ...]]:
+  """The prompts of rows, each once: what stands before the last answer.
+
+  Rows are those of `formats`, or have a prompt alone. Raises BadRow for one
+  that asks nothing.
+  """
+  found: dict[str, tuple[dict, ...]] = {}
+  for one in formats.examples(rows, questions=True):
+    said = one.messages
+    while said and said[-1]["role"] == "assistant":
+      said = said[:-1]
+    if not said:
+      raise BadRow(
+        one.origin,
+        "empty text",
+        "a plain text asks nothing\ngive rows with a prompt, or conversations",
+      )
+    found.setdefault(_digest(said), said)
+  return list(found.values())
+
+
+def sample(
+  asked: Sequence[tuple[dict, ...]],
+  answers: Mapping[str, Answers],
+  out: str | Path,
+  *,
+  pairs: int,
+  batch: int,
+  seed: int,
+  about: Mapping,
+  say: Callable[[str], None],
+) -> Sampled:
+  """Writes pairs of answers to each prompt, as `pairs` reads them.
+
+  answers: by name of a model; of two models a pair has one answer of each, of
+  one two answers of its own, so that it gives twice as many samples. Which one
+  is a goes by a hash of seed and prompt. pairs: of a prompt. batch: prompts
+  that are asked together.
+  about: what made the answers; it stands in every row.
+
+  A file that is there already is continued: batches with a row behind them are
+  not asked again, and the last one gives what it gave. Raises ValueError where
+  its rows were made otherwise.
+  """
+  out, names = Path(out), list(answers)
+  about = json.loads(json.dumps({**about, "prompts": _digest(asked)}))
+  number = {_digest(p): i for i, p in enumerate(asked)}
+  had = _had(out, about)
+  done = max((number[i.rpartition("-")[0]] for i in had), default=0) // batch
+  identical = empty = written = 0
+  lines = Lines(out, patient=False)
+  try:
+    for at in range(done * batch, len(asked), batch):
+      part = asked[at : at + batch]
+      said = [answers[name](part, at) for name in names]
+      rows = []
+      for k, prompt in enumerate(part):
+        # Of one model every second sample is the other answer.
+        one, *other = (several[k] for several in said)
+        one, other = (one, other[0]) if other else (one[::2], one[1::2])
+        for j, two in enumerate(zip(one, other)):
+          texts = [c.text.strip() for c in two]
+          if not all(texts):
+            empty += 1
+          elif texts[0] == texts[1]:
+            identical += 1
+          else:
+            row = _row(prompt, j, two, (names[0], names[-1]), seed, about)
+            rows += [row] * (row["id"] not in had)
+      lines.append(rows)
+      written += len(rows)
+      say(f"{at + len(part)} of {len(asked)} prompts")
+  finally:
+    lines.close()
+  return Sampled(written, len(had), identical, empty)
+
+
+def _had(out: Path, about: Mapping) -> set[str]:
+  """Ids of rows that are there; a last line that was cut short is removed."""
+  if not out.exists():
+    return set()
+  rows = read_metrics(out)
+  for number, row in enumerate(rows, 1):
+    made = row.get("made")
+    if not isinstance(made, dict) or "id" not in row:
+      raise ValueError(
+        f"{out}:{number} was not made by feedback sample; give another --out"
+      )
+    for key, value in about.items():
+      if made.get(key) != value:
+        raise ValueError(
+          f"{out}:{number} was made with {key} = {str(made.get(key))[:80]}, "
+          f"not {str(value)[:80]}\ngo on with the options it was begun with, "
+          "or give another --out"
+        )
+  replace_file(out, "".join(map(line, rows)))
+  return {row["id"] for row in rows}
+
+
+def _row(
+  prompt: tuple[dict, ...],
+  number: int,
+  two: Sequence[Completion],
+  names: Sequence[str],
+  seed: int,
+  about: Mapping,
+) -> dict:
+  id = f"{_digest(prompt)}-{number}"
+  first = int(side(seed, number, id))  # which of the two is a
+  both = [(name, c) for name, c in zip(names, two)]
+  a, b = both[first], both[1 - first]
+  said = {
+    key: [turns.message("assistant", c.text)]
+    for key, (_, c) in (("a", a), ("b", b))
+  }
+  return {
+    "id": id,
+    "prompt": prompt,
+    **said,
+    "models": {"a": a[0], "b": b[0]},
+    "made": {
+      "stopped": {"a": a[1].stopped, "b": b[1].stopped},
+      "tokens": {"a": len(a[1].tokens), "b": len(b[1].tokens)},
+      **about,
+    },
+  }
+
+
+def _digest(value: Sequence) -> str:
+  """16 hexadecimal digits that stand for a prompt, or for many."""
+  return sha256(json.dumps(value).encode()).hexdigest()[:16]
