@@ -145,6 +145,16 @@ def test_kill_loses_no_vote_that_was_acknowledged(root, tmp_path):
   store.close()
 
 
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_it_ends_when_told(sign, root, tmp_path):
+  path = tmp_path / "s.db"
+  study(path, rows(1)).close()
+  with process(root, path) as (child, port):
+    assert Visitor(port).get("/login").status == 200
+    child.send_signal(sign)
+    assert child.wait(30) in (0, -signal.SIGTERM)
+
+
 def test_a_port_that_is_taken(tmp_path):
   store = study(tmp_path / "s.db", rows(1))
   with serving(store) as port, pytest.raises(ValueError) as error:

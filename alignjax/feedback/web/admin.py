@@ -38,7 +38,11 @@ class Admin:
       found=found,
       flagged=sum(bool(row.flags) for row in found.raters),
       agreement=_agreement(found),
-      raters=[(row, _cells(row.numbers)) for row in found.raters],
+      raters=[
+        (row, _cells(row.numbers))
+        for row in found.raters
+        if row.rater.role == "rater"
+      ],
       heads=HEADS,
       said=votes.comments(store, COMMENTS),
       latest=COMMENTS,
@@ -68,7 +72,7 @@ def _agreement(found: report.Report) -> list[tuple]:
       f"which answer wins, of pairs with {a.raters} votes",
       a.fleiss,
     ),
-    ("Raw agreement", "two votes that say the same winner", a.raw),
+    ("Raw agreement", "two votes with the same winner", a.raw),
   ]
 
 

@@ -3,6 +3,7 @@
 import socket
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from ipaddress import ip_address
 
 import uvicorn
@@ -46,7 +47,8 @@ def serve(
     hosts=hosts(host, port, names),
     https=https,
   )
-  with listening:
+  # SIGINT is how it is ended, and no error.
+  with listening, suppress(KeyboardInterrupt):
     if ready:
       ready(f"https://{names[0]}" if https else f"http://{_shown(host)}:{port}")
     uvicorn.Server(settings(pages, https=https)).run(sockets=[listening])
