@@ -1,7 +1,8 @@
 """Small studies for the tests of feedback."""
 
 from alignjax.feedback.pairs import pairs
-from alignjax.feedback.store import Settings, create
+from alignjax.feedback.settings import Settings
+from alignjax.feedback.store import create
 
 SETTINGS = Settings(seed=7, overlap=2, lease=600, gold_every=0, repeat_every=0)
 

@@ -130,19 +130,19 @@ def _judge(
   if url:
     return _endpoint(a, items, cache)
   if model:
-    return _model(str(folder), a.template, items)
+    return by_model(str(folder), a.template, items)
   if asked == "rule":
-    return _function("alignjax.rewards.suite", items)
+    return by_function("alignjax.rewards.suite", items)
   if not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)+", asked):
     raise ValueError(
       f"--judge {asked} is unknown: no folder, and no other judge is called "
       "that.\nLegal: rule, the FOLDER of a reward model, mine.score (a "
       "function's import path), http(s)://HOST/v1."
     )
-  return _function(asked, items)
+  return by_function(asked, items)
 
 
-def _function(path: str, items: Mapping) -> tuple[Callable, dict]:
+def by_function(path: str, items: Mapping) -> tuple[Callable, dict]:
   from alignjax.build import named
   from alignjax.evals import files
   from alignjax.evals.winrate import by_rule
@@ -192,7 +192,7 @@ def _endpoint(
   return lambda ids, one, two: judge([*map(text, ids)], one, two), about
 
 
-def _model(
+def by_model(
   folder: str, template: str | None, items: Mapping
 ) -> tuple[Callable, dict]:
   """What a reward model of one head scores higher.

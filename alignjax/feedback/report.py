@@ -11,7 +11,8 @@ from alignjax.feedback.agreement import Agreement, agreement
 from alignjax.feedback.assign import GOLD, TAKEN
 from alignjax.feedback.judgements import Judgement, judgements
 from alignjax.feedback.raters import Flag, Numbers
-from alignjax.feedback.store import Rater, Settings, Store
+from alignjax.feedback.settings import Settings
+from alignjax.feedback.store import Rater, Store
 from alignjax.statistics import intervals
 from alignjax.statistics.intervals import Estimate
 

@@ -6,12 +6,14 @@ be held against what was planted.
 """
 
 import heapq
+import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from alignjax.evals.judges.verdicts import Judge
 from alignjax.feedback import assign, votes
 from alignjax.feedback.assign import Shown
 from alignjax.feedback.choices import REASONS, Vote
@@ -68,6 +70,34 @@ def by_gold(store: Store) -> dict[int, float]:
   with store.read() as db:
     rows = db.execute("SELECT id, gold FROM pairs").fetchall()
   return {id: worth.get(gold, 0.0) for id, gold in rows}
+
+
+def items(store: Store) -> dict[str, dict]:
+  """The pairs as items of a judge, by number: prompt, and what a row had."""
+  with store.read() as db:
+    rows = db.execute("SELECT id, prompt, fields FROM pairs").fetchall()
+  return {
+    str(id): {**json.loads(fields), "prompt": json.loads(prompt)}
+    for id, prompt, fields in rows
+  }
+
+
+def by_judge(store: Store, judge: Judge) -> dict[int, float]:
+  """As `by_gold`, of what a judge likes better; 0 where it cannot tell.
+
+  judge: told `items` by their numbers, as the judges of `evals.winrate`.
+  """
+  with store.read() as db:
+    rows = db.execute("SELECT id, a, b FROM pairs").fetchall()
+  ids, *texts = zip(*((str(id), _text(a), _text(b)) for id, a, b in rows))
+  worth = {"first": 1.0, "second": -1.0}
+  verdicts = judge(list(ids), *map(list, texts))
+  return {int(id): worth.get(said, 0.0) for id, said in zip(ids, verdicts)}
+
+
+def _text(answer: str) -> str:
+  said = (m["content"] for m in json.loads(answer) if m["role"] == "assistant")
+  return "\n\n".join(said)
 
 
 def simulate(

@@ -14,27 +14,11 @@ from typing import NamedTuple
 from alignjax.data import turns
 from alignjax.feedback import schema
 from alignjax.feedback.pairs import Pair, digest
+from alignjax.feedback.settings import Settings, check
 from alignjax.log.provenance import environment
 
 ROLES = ("rater", "admin")
 NAME = 100  # characters of a rater's name, at most
-
-
-class Settings(NamedTuple):
-  """What a study is begun with and keeps.
-
-  seed: of the sides. overlap: raters of a pair. lease: seconds that a rater has
-  a pair for. gold_every: every so many tasks one is a pair whose answer is
-  known, which all raters get; 0: such pairs are like others. repeat_every:
-  every so many tasks one is a pair the rater had before, sides changed; 0:
-  never.
-  """
-
-  seed: int
-  overlap: int
-  lease: float
-  gold_every: int
-  repeat_every: int
 
 
 class Rater(NamedTuple):
@@ -247,10 +231,16 @@ def create(
   Pairs that are not in it yet are added. Raises ValueError where a setting
   makes no sense, or is not the study's.
   """
-  _check(settings)
+  check(settings)
   pairs = list(pairs)  # a bad row is found before there is a file
-  if not pairs:
-    raise ValueError("no pairs: a study needs one at least")
+  if not Path(path).exists():
+    if not pairs:
+      raise ValueError("no pairs: a study needs one at least")
+    if settings.gold_every and not any(p.gold for p in pairs):
+      raise ValueError(
+        f"gold_every = {settings.gold_every}, and no pair has a gold answer\n"
+        "give some rows gold (a, b or tie), or leave the option out"
+      )
   db = schema.connect(path, new=True)
   db.execute(
     "INSERT INTO study SELECT 1, ?, ?, ?, ?, ?, ?, ? "
@@ -272,24 +262,6 @@ def create(
     store.close()
     raise
   return store
-
-
-def _check(s: Settings) -> None:
-  rules = {
-    "overlap": (s.overlap >= 1, "raters of a pair: 1 or more"),
-    "lease": (10 <= s.lease < 1e6, "seconds: 10 or more, below a million"),
-    "gold_every": (
-      s.gold_every == 0 or s.gold_every >= 2,
-      "tasks: 0 (never), 2 or more",
-    ),
-    "repeat_every": (
-      s.repeat_every == 0 or s.repeat_every >= 2,
-      "tasks: 0 (never), 2 or more",
-    ),
-  }
-  for name, (good, rule) in rules.items():
-    if not good:
-      raise ValueError(f"{name} = {getattr(s, name)}; it is a number of {rule}")
 
 
 def _row(pair: Pair) -> tuple:
