@@ -64,6 +64,25 @@ def test_the_whole_loop(pairs, tmp_path, capsys):
   assert "were played" in (tmp_path / "out" / "p.jsonl.card.md").read_text()
 
 
+def test_a_rule_may_say_which_answer_is_better(pairs, tmp_path):
+  study = str(tmp_path / "s.db")
+  (tmp_path / "taste.py").write_text(
+    "def yes(prompts, completions, rows):\n"
+    "  return [float(text.startswith('Yes')) for text in completions]\n"
+  )
+  with pytest.MonkeyPatch.context() as patch:
+    patch.syspath_prepend(tmp_path)
+    feedback(
+      ["simulate", pairs, "--study", study, "--rater", "3*sharp=1e6"]
+      + ["--judge", "taste.yes"]
+    )
+  store = Store(study)
+  with store.read() as db:
+    said = db.execute("SELECT DISTINCT choice FROM votes").fetchall()
+  assert said == [("a_much",)]
+  store.close()
+
+
 def test_raters_have_tokens(pairs, tmp_path, capsys):
   study = str(tmp_path / "s.db")
   feedback(["simulate", pairs, "--study", study, "--rater", "1*"])

@@ -162,7 +162,7 @@ def test_a_card_says_what_there_is(voted, tmp_path):
     "- skips: 4 unclear",
     "- labels: 5 untrue",
     "Krippendorff's α, five steps",
-    "4 votes for both bad are no step",
+    "no step of the five; left out there: 4.",
     "overlap 4",
   ):
     assert said in card, said

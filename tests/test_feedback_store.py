@@ -155,7 +155,13 @@ def test_other_settings_are_refused_by_name(tmp_path):
 
 @pytest.mark.parametrize(
   "setting",
-  [{"overlap": 0}, {"lease": 1}, {"gold_every": 1}, {"repeat_every": -2}],
+  [
+    {"overlap": 0},
+    {"lease": 1},
+    {"gold_every": 1},
+    {"repeat_every": -2},
+    {"seed": 2**63},
+  ],
 )
 def test_settings_that_make_no_sense(tmp_path, setting):
   with pytest.raises(ValueError, match=f"{next(iter(setting))} = "):
@@ -435,6 +441,10 @@ def test_a_double_submit_leaves_one_vote(tmp_path):
   assert assign.shown(store, bob, shown.task) is None
   with pytest.raises(ValueError, match="not yours"):
     votes.vote(store, bob, shown.task, said)
+  for unknown in (0, -1, 99, 2**63, 10**30):
+    assert assign.shown(store, ann, unknown) is None
+    with pytest.raises(ValueError, match="not yours"):
+      votes.vote(store, ann, unknown, said)
   with pytest.raises(ValueError, match="has your vote"):
     votes.skip(store, ann, shown.task, "unclear")
   assert replayed(store) == kept_votes(store)

@@ -101,8 +101,13 @@ def serve(argv: list[str]) -> None:
     help="a proxy ends TLS: cookies are sent by https alone",
   )
   a = parser.parse_args(argv)
-  from alignjax.feedback.web import serve as web
-
+  try:
+    from alignjax.feedback.web import serve as web
+  except ImportError as error:
+    raise ImportError(
+      f"the page needs a package more ({error})\npip install "
+      "'alignjax[feedback]'"
+    ) from error
   # Before there is a study, or a token that nobody could use.
   web.check_address(a.host, a.name, a.behind_https)
   store = study_of(a)

@@ -91,8 +91,13 @@ def alpha(table: Counts, level: str) -> float | None:
   agreement, 0 that of chance. None where no pair has two votes, and where all
   votes say the same, so that nothing would be chance.
   """
-  import krippendorff
-
+  try:
+    import krippendorff
+  except ImportError as error:
+    raise ImportError(
+      f"agreement needs krippendorff ({error})\npip install "
+      "'alignjax[feedback]'"
+    ) from error
   table = table[table.sum(1) > 1]
   if (table.sum(0) > 0).sum() < 2:
     return None

@@ -73,6 +73,8 @@ def next_task(store: Store, rater: Rater) -> Shown | None:
 
 def shown(store: Store, rater: Rater, task: int) -> Shown | None:
   """A task that a rater has now or has voted on; None for any other."""
+  if not is_number(task):
+    return None
   with store.read() as db:
     return _shown(db, rater.id, task)
 
@@ -109,6 +111,11 @@ def progress(store: Store, rater: Rater) -> Progress:
     total = more
   total = max(total, done)
   return Progress(done, total - done, total)
+
+
+def is_number(task: int) -> bool:
+  """Whether a task may have this number: SQLite's have 64 bits."""
+  return 0 < task < 2**63
 
 
 def side(seed: int, rater: int, digest: str) -> bool:

@@ -85,7 +85,7 @@ def _left_out(found: Report, made, how: Mapping, pseudonyms) -> list[str]:
   lines = ["## Left out", ""]
   for why, n in sorted(made.left_out.items()):
     lines.append(f"- {n:,} pairs: {why}")
-  lines.append(f"- pairs with fewer than {how['least']} votes are too few")
+  lines.append(f"- a pair needs {how['least']} votes or more")
   lines.append("- second votes on a pair (repeats), and comments")
   by_name = {r.rater.name: r for r in found.raters}
   for name in how["without"]:
@@ -120,7 +120,8 @@ def _agreement(found: Report) -> list[str]:
   lines += [
     "",
     f"Two votes on a pair say the same of who wins: {estimate(a.raw)}. "
-    f"{a.both_bad:,} votes for both bad are no step of the five.",
+    f"Votes for both bad are no step of the five; left out there: "
+    f"{a.both_bad:,}.",
     "",
   ]
   for m in found.models:

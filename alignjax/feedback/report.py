@@ -213,6 +213,7 @@ def tables(found: Report) -> Iterator:
   yield Text("")
   heads = ("rater", "votes", "s", "left", "gold", "itself", "others", "longer")
   table = Table(*heads, box=None)
+  table.columns[0].overflow = "fold"
   for row in found.raters:
     n = row.numbers
     table.add_row(

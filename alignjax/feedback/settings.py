@@ -23,6 +23,7 @@ class Settings(NamedTuple):
 def check(s: Settings) -> None:
   """Raises ValueError where a setting makes no sense."""
   rules = {
+    "seed": (abs(s.seed) < 2**63, "64 bits"),
     "overlap": (s.overlap >= 1, "raters of a pair: 1 or more"),
     "lease": (10 <= s.lease < 1e6, "seconds: 10 or more, below a million"),
   }

@@ -155,11 +155,14 @@ def _task(
   db: sqlite3.Connection, rater: Rater, task: int
 ) -> tuple[str, bool, float]:
   """(state, flipped, leased) of a task of this rater."""
-  row = db.execute(
-    "SELECT state, flipped, leased FROM tasks WHERE id = ? AND rater = ?",
-    (task, rater.id),
-  ).fetchone()
-  if row is None:
+  row = (
+    assign.is_number(task)
+    and db.execute(
+      "SELECT state, flipped, leased FROM tasks WHERE id = ? AND rater = ?",
+      (task, rater.id),
+    ).fetchone()
+  )
+  if not row:
     raise ValueError(_GONE.format(task=task, state="not yours"))
   state, flipped, leased = row
   active = "SELECT 1 FROM raters WHERE id = ? AND active"
