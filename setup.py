@@ -13,7 +13,10 @@ setup(
   license="Apache-2.0",
   python_requires=">=3.11",
   packages=find_packages(include=["alignjax", "alignjax.*"]),
-  package_data={"alignjax.instruct": ["datasets/*.yaml", "principles.md"]},
+  package_data={
+    "alignjax.instruct": ["datasets/*.yaml", "principles.md"],
+    "alignjax.feedback.web": ["templates/*.html", "static/*"],
+  },
   # All that the package imports. No torch: transformers is here for
   # tokenizers, chat templates and configs.
   install_requires=[
@@ -55,6 +58,8 @@ setup(
     "cuda12": ["jax[cuda12]"],
     "cuda13": ["jax[cuda13]"],
     "evals": ["lm_eval"],
+    # krippendorff is GPL-3.0; nothing else of ours needs it.
+    "feedback": ["itsdangerous", "krippendorff", "starlette", "uvicorn"],
     "wandb": ["wandb"],
     "test": ["beartype", "pre-commit", "pytest", "pytest-xdist", "ruff"],
   },

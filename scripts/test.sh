@@ -6,7 +6,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/env.sh
-prepare test,evals,plan
+prepare test,evals,plan,feedback
 
 export JAX_PLATFORMS=${JAX_PLATFORMS:-cpu}
 # Compiled programs are kept, so a second run is faster.

@@ -5,7 +5,6 @@ import json
 import pytest
 
 from alignjax.data import sources
-from alignjax.data.bad import BadRow
 from alignjax.data.templates import load_template
 from alignjax.data.tokenizer import byte_tokenizer
 from alignjax.feedback import sampling
@@ -46,28 +45,6 @@ def run(out, asked, answers, **changes):
     dict(pairs=1, batch=2, seed=3, about=ABOUT, say=lambda line: None) | changes
   )
   return sampling.sample(asked, answers, out, **given)
-
-
-def test_prompts_stand_before_the_last_answer():
-  turns = [
-    {"role": "user", "content": "Hi"},
-    {"role": "assistant", "content": "Hello"},
-  ]
-  more = [*turns, {"role": "user", "content": "Bye"}]
-  found = sampling.prompts(
-    (row, f"f:{i}")
-    for i, row in enumerate(
-      [
-        {"prompt": "Hi"},
-        {"prompt": "Hi", "completion": "Good day."},
-        {"messages": [*more, {"role": "assistant", "content": "Bye."}]},
-        {"prompt": more},
-      ]
-    )
-  )
-  assert [len(p) for p in found] == [1, 3]
-  with pytest.raises(BadRow, match="asks nothing"):
-    sampling.prompts([({"text": "Once."}, "f:1")])
 
 
 def test_two_models_answer_one_each(tmp_path):
@@ -165,7 +142,8 @@ def test_parts_of_a_list_draw_apart(draw):
   )
   same = [ask(1)[0]] * 4
   whole = generate(params, same)
-  parts = generate(params, same[:2]) + generate(params, same[2:], 2)
+  parts = generate(params, same[:2])
+  parts += generate(params, same[2:], range(2, len(same)))
   assert [c.tokens for s in whole for c in s] == [
     c.tokens for s in parts for c in s
   ]

@@ -39,6 +39,7 @@ FLOORS = {
   "build": 9,
   "train": 10,
   "inspection": 10,
+  "feedback": 10,
   "studies": 11,
   "plan": 11,
   "options": 12,

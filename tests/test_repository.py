@@ -80,6 +80,7 @@ def test_setup_names_package_command_and_extras():
     "cuda13",
     "wandb",
     "evals",
+    "feedback",
     "test",
   }
   assert "jax" in s["install_requires"]  # bare: the accelerator is an extra
@@ -94,7 +95,7 @@ def test_every_import_is_a_requirement():
   }
   s = _setup()
   required = {_name(r) for r in s["install_requires"]}
-  for extra in ("wandb", "evals"):
+  for extra in ("wandb", "evals", "feedback"):
     required |= {_name(r) for r in s["extras_require"][extra]}
   for file in SOURCES:
     for module in _imports(file) - sys.stdlib_module_names - {"alignjax", ""}:
@@ -105,7 +106,7 @@ def test_every_import_is_a_requirement():
 @pytest.mark.parametrize("python", PYTHONS)
 def test_constraints_pin_what_setup_needs(python):
   s, pins = _setup(), _pins(python)
-  extras = [r for k in ("test", "evals") for r in s["extras_require"][k]]
+  extras = [r for k in ("test", "evals", "feedback") for r in s["extras_require"][k]]
   for r in (*s["install_requires"], *extras, "jaxlib"):
     assert _name(r) in pins, f"{r} is not in constraints.txt for {python}"
     assert Requirement(r).specifier.contains(pins[_name(r)])

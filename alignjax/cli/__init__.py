@@ -9,6 +9,7 @@ import traceback
 
 from alignjax.cli.data import data
 from alignjax.cli.evaluate import compare, evaluate
+from alignjax.cli.feedback import feedback
 from alignjax.cli.harness import harness
 from alignjax.cli.hosts import end, join, leave
 from alignjax.cli.instruct import instruct
@@ -35,6 +36,8 @@ USAGE = """usage: alignjax COMMAND [options]
                               rows of data sets, worded by templates
             generate --config FILE[:words] --workdir DIR
                               rows that a model writes
+  feedback  sample | serve | raters | report | export | simulate
+                              people compare answers; their votes as rows
   generate  --model PATH --prompt TEXT ...     answer prompts
   chat      --model PATH                       talk to a model
   score     --model PATH --data FILE --out FILE
@@ -60,6 +63,7 @@ COMMANDS = {
   "plan": plan,
   "data": data,
   "instruct": instruct,
+  "feedback": feedback,
   "generate": generate,
   "chat": chat,
   "score": score,

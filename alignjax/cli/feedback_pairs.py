@@ -186,12 +186,10 @@ def sample(argv: list[str]) -> None:
   a = parser.parse_args(argv)
   _check(a)
   quiet()
-  from alignjax.data import sources
   from alignjax.feedback import sampling
+  from alignjax.instruct import prompts
 
-  asked = sampling.prompts(sources.read(a.prompts, split=a.split))
-  if not asked:
-    raise ValueError(f"{a.prompts} has no prompts.")
+  asked = [p.turns for p in prompts.read(a.prompts, a.split, 0)]
   answers, models = {}, {}
   for number, path in enumerate(a.model):
     answers[path], models[path] = _answers(a, path, number)
@@ -274,4 +272,8 @@ def _answers(
   at = dict(path=path, preset="", revision=revision, adapter=a.adapter or "")
   about = identity(ConfigDict({"model": at | {"dtype": a.dtype}}))
   about["template"] = template.name
-  return lambda part, first: generate(params, part, first), about
+
+  def answers(part, first):
+    return generate(params, part, range(first, first + len(part)))
+
+  return answers, about

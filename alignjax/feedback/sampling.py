@@ -1,13 +1,12 @@
 """Pairs to compare, from answers of our own models."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
-from alignjax.data import formats, turns
-from alignjax.data.bad import BadRow
+from alignjax.data import turns
 from alignjax.feedback.assign import side
 from alignjax.generate import Completion
 from alignjax.log.records import Lines, line, read_metrics, replace_file
@@ -27,27 +26,6 @@ class Sampled(NamedTuple):
   there: int
   identical: int
   empty: int
-
-
-def prompts(rows: Iterable[tuple[dict, str]]) -> list[tuple[dict, ...]]:
-  """The prompts of rows, each once: what stands before the last answer.
-
-  Rows are those of `formats`, or have a prompt alone. Raises BadRow for one
-  that asks nothing.
-  """
-  found: dict[str, tuple[dict, ...]] = {}
-  for one in formats.examples(rows, questions=True):
-    said = one.messages
-    while said and said[-1]["role"] == "assistant":
-      said = said[:-1]
-    if not said:
-      raise BadRow(
-        one.origin,
-        "empty text",
-        "a plain text asks nothing\ngive rows with a prompt, or conversations",
-      )
-    found.setdefault(_digest(said), said)
-  return list(found.values())
 
 
 def sample(
