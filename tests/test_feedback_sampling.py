@@ -50,7 +50,7 @@ def run(out, asked, answers, **changes):
 def test_two_models_answer_one_each(tmp_path):
   out = tmp_path / "p.jsonl"
   got = run(out, ask(40), {"one": model("one"), "two": model("two")})
-  assert got == (40, 0, 0, 0)
+  assert got == (40, 0, {})
   found = list(pairs(sources.read(str(out))))
   assert len(found) == 40
   for i, pair in enumerate(found):
@@ -78,15 +78,16 @@ def test_one_model_answers_twice(tmp_path):
 
 def test_what_cannot_be_compared_is_counted(tmp_path):
   def other(part, first):
-    texts = ["one 0 0 ", "", " \n", "two"]
+    texts = ["one 0 0 ", "", " \n", "two", "a\0b"]
     return [
       [Completion(texts[first + k], [1], [0.0], False)]
       for k in range(len(part))
     ]
 
   out = tmp_path / "p.jsonl"
-  got = run(out, ask(4), {"one": model("one"), "two": other})
-  assert got == (1, 0, 1, 2)
+  got = run(out, ask(5), {"one": model("one"), "two": other})
+  left = {"identical sides": 1, "empty completion": 2, "NUL": 1}
+  assert got == (1, 0, left)
   assert json.loads(out.read_text())["made"]["stopped"] in (
     {"a": True, "b": False},
     {"a": False, "b": True},
@@ -107,12 +108,12 @@ def test_a_run_that_was_cut_goes_on(tmp_path):
   assert whole.count("\n") == 6
   out.write_text(whole[:-20])  # the last line is cut short
   calls.clear()
-  assert run(out, ask(11), answers) == (6, 5, 0, 0)
+  assert run(out, ask(11), answers) == (6, 5, {})
   assert calls[0] == ("one", 4, 2)  # the last batch again, none before
   other = tmp_path / "q.jsonl"
   run(other, ask(11), answers)
   assert out.read_text() == other.read_text()
-  assert run(out, ask(11), answers) == (0, 11, 0, 0)
+  assert run(out, ask(11), answers) == (0, 11, {})
   for changed, said in (
     (dict(about=ABOUT | {"temperature": 0.5}), "made with temperature = 1.0"),
     (dict(asked=ask(12)), "made with prompts = "),

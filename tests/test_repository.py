@@ -106,7 +106,9 @@ def test_every_import_is_a_requirement():
 @pytest.mark.parametrize("python", PYTHONS)
 def test_constraints_pin_what_setup_needs(python):
   s, pins = _setup(), _pins(python)
-  extras = [r for k in ("test", "evals", "feedback") for r in s["extras_require"][k]]
+  extras = [
+    r for k in ("test", "evals", "feedback") for r in s["extras_require"][k]
+  ]
   for r in (*s["install_requires"], *extras, "jaxlib"):
     assert _name(r) in pins, f"{r} is not in constraints.txt for {python}"
     assert Requirement(r).specifier.contains(pins[_name(r)])

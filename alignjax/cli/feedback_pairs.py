@@ -209,9 +209,8 @@ def sample(argv: list[str]) -> None:
     say=lambda line: print(line, file=sys.stderr),
   )
   print(f"{out}: {made.there + made.written:,} pairs of {len(asked):,} prompts")
-  for why, n in (("both answers alike", made.identical), ("empty", made.empty)):
-    if n:
-      print(f"  left out in this run: {n:,} pairs, {why}")
+  for why, n in made.left_out.most_common():
+    print(f"  left out in this run: {n:,} pairs, {why}")
 
 
 def _check(a: argparse.Namespace) -> None:

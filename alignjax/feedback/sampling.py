@@ -1,13 +1,16 @@
 """Pairs to compare, from answers of our own models."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
 from alignjax.data import turns
+from alignjax.data.bad import BadRow
 from alignjax.feedback.assign import side
+from alignjax.feedback.pairs import read_row as pairs_of
 from alignjax.generate import Completion
 from alignjax.log.records import Lines, line, read_metrics, replace_file
 
@@ -18,14 +21,13 @@ Answers = Callable[[Sequence[tuple[dict, ...]], int], list[list[Completion]]]
 class Sampled(NamedTuple):
   """What became of the prompts: rows written now, those that were there.
 
-  identical, empty: pairs left out in this run, because both answers say the
-  same, or because one says nothing. Runs that went before are not in them.
+  left_out: pairs left out in this run by reason, as bad rows have them. Runs
+  that went before are not in it.
   """
 
   written: int
   there: int
-  identical: int
-  empty: int
+  left_out: Counter[str]
 
 
 def sample(
@@ -56,7 +58,8 @@ def sample(
   number = {_digest(p): i for i, p in enumerate(asked)}
   had = _had(out, about)
   done = max((number[i.rpartition("-")[0]] for i in had), default=0) // batch
-  identical = empty = written = 0
+  left_out: Counter[str] = Counter()
+  written = 0
   lines = Lines(out, patient=False)
   try:
     for at in range(done * batch, len(asked), batch):
@@ -68,20 +71,19 @@ def sample(
         one, *other = (several[k] for several in said)
         one, other = (one, other[0]) if other else (one[::2], one[1::2])
         for j, two in enumerate(zip(one, other)):
-          texts = [c.text.strip() for c in two]
-          if not all(texts):
-            empty += 1
-          elif texts[0] == texts[1]:
-            identical += 1
-          else:
-            row = _row(prompt, j, two, (names[0], names[-1]), seed, about)
-            rows += [row] * (row["id"] not in had)
+          row = _row(prompt, j, two, (names[0], names[-1]), seed, about)
+          try:
+            pairs_of(row, row["id"])
+          except BadRow as e:  # both say the same, nothing, or what is no text
+            left_out[e.kind] += 1
+            continue
+          rows += [row] * (row["id"] not in had)
       lines.append(rows)
       written += len(rows)
       say(f"{at + len(part)} of {len(asked)} prompts")
   finally:
     lines.close()
-  return Sampled(written, len(had), identical, empty)
+  return Sampled(written, len(had), left_out)
 
 
 def _had(out: Path, about: Mapping) -> set[str]:
