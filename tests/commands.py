@@ -115,6 +115,8 @@ def small(words: Sequence[str]) -> list[str]:
   name, *rest = words[1:]
   if name in OPTIONS:
     return [name, *rest, *OPTIONS[name]]
+  if [name, *rest][:2] == ["feedback", "sample"]:
+    return [name, *rest, "--max-tokens", "4"]
   if name == "evaluate":
     keys = _asked(_config(rest))
   elif name == "instruct" and rest[0] == "generate":
@@ -214,6 +216,14 @@ def rows(file: Path) -> None:
   file.write_text("".join(made))
 
 
+def study(file: Path) -> None:
+  """Votes on pairs, of raters that were played."""
+  pairs = file.with_name("compared.jsonl")
+  rows(pairs)
+  command = f"alignjax feedback simulate {pairs} --study {file} --rater 3*"
+  assert cli.main(command.split()[1:]) == 0
+
+
 def mine(file: Path) -> None:
   """Rows that somebody wrote, and no other file has."""
   rows = (
@@ -280,6 +290,7 @@ MADE: dict[str, Callable[[Path], object]] = {
   r"runs/evals/\w+": evaluation,
   r"(train|heldout|prompts|pairs)\.jsonl": rows,
   r"mine\.jsonl": mine,
+  r"runs/loop/round-1/pairs\.db": study,
   r"seed_tasks\.jsonl": seeds,
   r"gsm8k\.jsonl": gsm8k,
   r"boolq\.jsonl": boolq,
@@ -312,6 +323,8 @@ def give(words: Sequence[str], place: Path, store: Path) -> None:
     (place / path).parent.mkdir(parents=True, exist_ok=True)
     if made.is_dir():
       shutil.copytree(made, place / path)
+    elif path.endswith(".db"):
+      shutil.copy(made, place / path)
     else:
       _copy(made.read_text("utf-8"), place / path)
 

@@ -109,6 +109,10 @@ APART = {
     "trains several models; see test_shift.py",
     reads_options,
   ),
+  "alignjax feedback serve": (
+    "serves until it is ended; see test_feedback_web_server.py",
+    reads_options,
+  ),
   "alignjax plan": ("wants a TPU's compiler; see test_plan.py", reads_options),
   "XLA_FLAGS=": ("is for a GPU", reads_options),
   "python scripts/bench.py": ("measures for minutes", reads_options),
