@@ -50,7 +50,10 @@ def page(window):
 def enter(page, port, token, width=1280, **how):
   """Logs in by the link, with one key."""
   page.open(f"http://127.0.0.1:{port}/login#{token}", width, **how)
-  page.wait("document.getElementById('token').value.length > 40")
+  page.wait(
+    "document.activeElement.id == 'token' && "
+    "document.activeElement.value.length > 40"
+  )
   assert page.value("location.hash") == ""
   page.press("Enter")
   page.wait(
@@ -366,8 +369,7 @@ def test_payloads_stay_inert(page, tmp_path):
     page.open(f"http://127.0.0.1:{port}/admin?intervals", 1280)
     assert page.value(inert)
   # The errors' pages are told in the log, and nothing else is.
-  assert len(page.troubles) == 12
-  assert all("409" in trouble for trouble in page.troubles), page.troubles
+  assert [x for x in page.troubles if "409" not in x] == []
   page.troubles.clear()
   assert {r.split("/")[2] for r in page.requests} == {f"127.0.0.1:{port}"}
 

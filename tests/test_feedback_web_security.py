@@ -365,6 +365,12 @@ def test_sessions_that_are_forged_old_or_over(site, monkeypatch):
   def signed(key, data, salt="session"):
     return URLSafeTimedSerializer(key, salt=salt).dumps(data)
 
+  # The login form's cookie is no session, and a session no such cookie.
+  reader = sessions.Sessions(KEY)
+  assert reader.read({name: cookie}).rater == rater.id
+  assert reader.read({name: visit}) is None
+  assert reader.visitor({reader.visit: visit}) is not None
+  assert reader.visitor({reader.visit: cookie}) is None
   good = [rater.id, rater.key, "nonce"]
   assert lets_in(cookie) and lets_in(signed(KEY, good))
   for wrong in (

@@ -161,6 +161,9 @@ def test_a_port_that_is_taken(tmp_path):
     serve.serve(store, port=port)
   assert f"127.0.0.1:{port}" in str(error.value)
   assert "--port" in str(error.value)
+  for wrong in (65536, -1):
+    with pytest.raises(ValueError, match="ports are 0 to 65535"):
+      serve.serve(store, port=wrong)
 
 
 @pytest.mark.parametrize(

@@ -128,10 +128,11 @@ def _listen(host: str, port: int) -> socket.socket:
     made.bind((host, port))
     # Now, so that whoever `ready` tells can connect.
     made.listen(128)
-  except OSError as error:
+  except (OSError, OverflowError) as error:
     made.close()
+    reason = getattr(error, "strerror", None) or "ports are 0 to 65535"
     raise ValueError(
-      f"cannot listen on {host}:{port}: {error.strerror}\n"
+      f"cannot listen on {host}:{port}: {reason}\n"
       "another server may be there; --port takes another one, 0 any free one"
     ) from None
   return made
