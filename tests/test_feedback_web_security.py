@@ -598,3 +598,28 @@ def test_hostile_texts_stay_text(tmp_path):
       assert "javascript:" not in given.get("href", "")
     scripts = [given for tag, given in seen.tags if tag == "script"]
     assert len(scripts) == 1
+
+
+def test_who_is_believed_about_addresses(tmp_path):
+  store = study(tmp_path / "s.db", rows(1))
+
+  def guesses(port, **told):
+    """Statuses of wrong tokens, each said to come from elsewhere."""
+    found = []
+    for i in range(4):
+      told["X_Forwarded_For"] = f"198.51.100.{i}"
+      visitor = Visitor(port)
+      form = token_of(visitor.ask("GET", "/login", **told))
+      body = f"form={form}&token=guess"
+      found.append(visitor.ask("POST", "/login", body, **told).status)
+    return found
+
+  # Nobody: whoever guesses would say another address each time.
+  with serving(store, logins=Limit(2, 0.01)) as port:
+    assert guesses(port) == [403, 403, 429, 429]
+  # A proxy on this machine: its visitors have addresses of their own.
+  told = dict(Host="x.org", Origin="https://x.org")
+  with serving(
+    store, https=True, hosts=["x.org"], logins=Limit(2, 0.01)
+  ) as port:
+    assert guesses(port, **told) == [403] * 4
