@@ -212,6 +212,27 @@ def test_a_run_that_was_killed_ends_with_the_same_bytes(tmp_path, seeds):
   assert row["made"]["by"] == {"by": "r"} and row["made"]["round"] == 0
 
 
+def test_a_folder_of_another_config_is_refused(tmp_path):
+  def go(**config):
+    return run(
+      lambda t: iter([{"id": "1", "made": {"how": "by hand"}}]),
+      tools(tmp_path, teacher),
+      tmp_path,
+      about={"seed": 0, "method": {"name": "m", "rows": 1}, **config},
+      prices={"writer": (0.0, 0.0), "judge": (0.0, 0.0)},
+      show=lambda text: None,
+    )
+
+  go()
+  rows = (tmp_path / "rows.jsonl").read_bytes()
+  go(method={"name": "m", "rows": 2})  # more of the same
+  with pytest.raises(ValueError, match="made with seed = 0, now 1"):
+    go(seed=1)
+  with pytest.raises(ValueError, match="method.name = 'm', now 'n'"):
+    go(method={"name": "n", "rows": 1})
+  assert (tmp_path / "rows.jsonl").read_bytes() == rows
+
+
 @pytest.mark.parametrize(
   "changes, message",
   (

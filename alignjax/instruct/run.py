@@ -15,6 +15,14 @@ from alignjax.instruct.made import Left, Tools
 from alignjax.log.provenance import environment
 from alignjax.log.records import line, replace_file
 
+# Of a config, what may change in a folder: how many, and how they are asked.
+FREE = {"mesh", "rows", "batch", "method.rows", "method.rounds", "method.limit"}
+FREE |= {
+  f"{who}.{key}"
+  for who in ("writer", "judge")
+  for key in ("url", "workers", "per_minute", "timeout", "retries", "price")
+}
+
 
 def run(
   make: Callable,
@@ -30,7 +38,10 @@ def run(
   about: the config, kept in the summary. prices: of "writer" and "judge", money
   for a million tokens that are read, and that are written. show: told a line
   now and then.
+
+  Raises ValueError where the folder's rows were made otherwise.
   """
+  _check(folder, about)
   rows, rejected = [], []
   reasons: Counter[str] = Counter()
   for made in make(tools):
@@ -66,3 +77,29 @@ def _used(ask, price: tuple[float, float]) -> dict:
   tokens = spent["tokens_asked"], spent["tokens_answered"]
   cost = sum(p * n for p, n in zip(price, tokens)) / 1e6
   return spent | {"cost": cost}
+
+
+def _check(folder: Path, about: Mapping) -> None:
+  """Raises where a folder holds rows of another config."""
+  file = folder / "summary.json"
+  if not file.exists():
+    return
+  before = _flat(json.loads(file.read_text("utf-8"))["config"])
+  now = _flat(json.loads(json.dumps(about)))
+  for key in sorted(before.keys() | now.keys()):
+    if key in FREE or before.get(key) == now.get(key):
+      continue
+    raise ValueError(
+      f"{folder} has rows made with {key} = {before.get(key)!r}, now "
+      f"{now.get(key)!r}.\nGive another --workdir, or remove that one."
+    )
+
+
+def _flat(value: Mapping, before: str = "") -> dict:
+  found = {}
+  for key, inner in value.items():
+    nested = isinstance(inner, Mapping)
+    found |= (
+      _flat(inner, f"{before}{key}.") if nested else {before + key: inner}
+    )
+  return found
