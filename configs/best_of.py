@@ -24,7 +24,7 @@ def get_config(arg=""):
       limit=0,  # prompts; 0 = all
       n=8,  # answers to each
       reward="alignjax.rewards.suite",  # or the folder of a reward model
-      least=float("-inf"),  # the score below which no answer is good enough
+      least=-1e9,  # the score below which no answer is good enough
     )
   )
   c.writer.temperature, c.writer.top_p = 1.0, 1.0

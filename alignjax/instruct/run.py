@@ -65,7 +65,7 @@ def run(
     "config": dict(about),
     "code": environment(),
   }
-  text = json.dumps(told, indent=1, ensure_ascii=False)
+  text = json.dumps(told, indent=1, ensure_ascii=False, allow_nan=False)
   replace_file(folder / "summary.json", text + "\n")
   # Last: who finds it has all.
   replace_file(folder / "rows.jsonl", "".join(map(line, rows)))

@@ -32,7 +32,7 @@ def make(
 
   prompts, split, limit: as of `prompts.read`. reward: the folder of a reward
     model, or `module.function` of one of yours as in `alignjax.rewards`.
-  least: the score below which no answer is good enough; −inf for none.
+  least: the score below which no answer is good enough.
 
   Raises ValueError for n below 2 and for a reward that cannot be read.
   """
