@@ -1,13 +1,15 @@
 """Every experiment is built and stepped once at its tiny size."""
 
 import importlib
+import json
 import math
 from pathlib import Path
 
+import commands
 import jax
 import pytest
 
-from alignjax import build, optim
+from alignjax import build, cli, optim
 from alignjax.models.lm import LM
 from alignjax.models.presets import preset
 from alignjax.train import Run
@@ -15,7 +17,14 @@ from configs import common
 
 FOLDER = Path(common.__file__).parent
 EVERY = sorted(p.stem for p in FOLDER.glob("*.py") if p.stem != "common")
-NAMES = [name for name in EVERY if name != "evaluate"]  # which trains nothing
+# Configs that train nothing: they ask a model, or have it write rows.
+WRITE = {
+  "self_instruct": {"method.seeds": commands.seeds},
+  "guideline": {"method.guideline": commands.guideline},
+  "best_of": {},
+  "ai_feedback": {},
+}
+NAMES = [name for name in EVERY if name not in ("evaluate", *WRITE)]
 
 
 def get(name, words):
@@ -61,6 +70,27 @@ def test_a_config_takes_a_step(name, words, tmp_path):
   assert 0 < float(metrics["loss"]) < 26  # 1/(4β²) of ipo, the largest
 
 
+@pytest.mark.parametrize("name", WRITE)
+def test_a_config_has_a_model_write(name, tmp_path, capsys):
+  words = []
+  for key, make in WRITE[name].items():
+    make(tmp_path / "given.jsonl")
+    words.append(f"--config.{key}={tmp_path}/given.jsonl")
+  if name in ("self_instruct", "guideline"):
+    words.append("--config.method.examples=1")
+  config = f"{FOLDER / name}.py:tiny"
+  command = ["instruct", "generate", "--config", config, "--config.rows=8"]
+  command += ["--workdir", str(tmp_path / "out"), "--config.mesh=1,1,1"]
+  assert cli.main([*command, *words]) == 0, capsys.readouterr().err
+  found = json.loads((tmp_path / "out" / "summary.json").read_text())
+  assert found["used"]["writer"]["requests"] > 0
+  assert found["rows"] + sum(found["rejected"].values()) > 0
+  # Again: nothing is asked twice.
+  assert cli.main([*command, *words]) == 0
+  found = json.loads((tmp_path / "out" / "summary.json").read_text())
+  assert found["used"]["writer"]["new"] == 0
+
+
 @pytest.mark.parametrize("name", EVERY)
 def test_a_config_says_what_it_is(name):
   module = importlib.import_module(f"configs.{name}")
@@ -68,7 +98,7 @@ def test_a_config_says_what_it_is(name):
   full = module.get_config()
   tiny = get(name, "tiny")
   assert full.keys() == tiny.keys()  # tiny adds no key
-  assert name == "evaluate" or tiny.train.steps * tiny.train.batch <= 2600
+  assert name not in NAMES or tiny.train.steps * tiny.train.batch <= 2600
   with pytest.raises(ValueError, match="'tinny' is unknown.*tiny"):
     module.get_config("tinny")
 

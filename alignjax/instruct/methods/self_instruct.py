@@ -91,7 +91,10 @@ def make(
     ]
     fresh: list[str] = []
     for reply in tools.ask(asked):
-      for text in parsing.numbered(reply.text, reply.cut):
+      found = parsing.numbered(reply.text, reply.cut)
+      if not found:
+        yield Left("no list of tasks", {"said": reply.text, "round": number})
+      for text in found:
         text = _bare(text)
         if reason := unfit(text) or _known(text, pool, likeness):
           yield Left(reason, {"instruction": text, "round": number})
