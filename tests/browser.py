@@ -10,7 +10,8 @@ import subprocess
 import time
 from contextlib import contextmanager
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
 SECONDS = 60
 # Keys that are no character: code, number, what they write.
 KEYS = {
