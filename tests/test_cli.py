@@ -168,7 +168,7 @@ def test_debug_shows_the_traceback(run, wrong, tmp_path):
   "argv, status, words",
   [
     ([], 2, "usage: alignjax COMMAND"),
-    (["trian"], 2, "no command 'trian'; one of train, plan, data, generate"),
+    (["trian"], 2, "no command 'trian'; one of train, plan, data, instruct"),
     (["train"], 1, "train needs --config FILE"),
     (["train", "--config"], 1, "train needs --config FILE"),
     (["train", "--config=configs/sft.py:tiny"], 1, "needs --workdir DIR"),

@@ -243,36 +243,18 @@ def _answers(
   from ml_collections import ConfigDict
 
   from alignjax.build.evaluations import identity
-  from alignjax.data.templates import load_template
-  from alignjax.generate import make_generator
-  from alignjax.pretrained import load
+  from alignjax.cli.text import generator
 
-  revision = a.revision or ""
-  lm, params, tokenizer = load(
-    path, revision=a.revision, dtype=a.dtype, adapter=a.adapter
-  )
-  if tokenizer is None:
-    raise ValueError(f"{path} has no tokenizer.json; copy it there.")
-  template = load_template(a.template, tokenizer)
   samples = a.n * (3 - len(a.model))
-  generate = make_generator(
-    lm,
-    tokenizer,
-    template,
-    max_tokens=a.max_tokens,
-    temperature=a.temperature,
-    top_k=a.top_k,
-    top_p=a.top_p,
-    min_p=a.min_p,
-    samples=samples,
-    seed=a.seed + number,  # two models draw apart from each other
-    rows=a.batch * samples,
-  )
-  at = dict(path=path, preset="", revision=revision, adapter=a.adapter or "")
+  # Two models draw apart from each other.
+  seed, rows = a.seed + number, a.batch * samples
+  answer, _, template = generator(a, path, samples, seed=seed, rows=rows)
+  revision, adapter = a.revision or "", a.adapter or ""
+  at = dict(path=path, preset="", revision=revision, adapter=adapter)
   about = identity(ConfigDict({"model": at | {"dtype": a.dtype}}))
   about["template"] = template.name
 
   def answers(part, first):
-    return generate(params, part, range(first, first + len(part)))
+    return answer(part, range(first, first + len(part)))
 
   return answers, about

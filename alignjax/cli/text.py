@@ -19,19 +19,19 @@ def sampling_options(parser: argparse.ArgumentParser) -> None:
   add("--seed", type=int, default=0)
 
 
-def _generator(a, samples: int):
-  """(messages lists → completions) of a model on this machine, its tokenizer
-  and its template."""
+def generator(a, path: str, samples: int, *, seed: int, rows: int = 1):
+  """(messages lists, row_ids=None → completions) of a model on this machine,
+  its tokenizer and its template; a: what `sampling_options` gives."""
   quiet()
   from alignjax.data.templates import load_template
   from alignjax.generate import make_generator
   from alignjax.pretrained import load
 
   lm, params, tokenizer = load(
-    a.model, revision=a.revision, dtype=a.dtype, adapter=a.adapter
+    path, revision=a.revision, dtype=a.dtype, adapter=a.adapter
   )
   if tokenizer is None:
-    raise ValueError(f"{a.model} has no tokenizer.json; copy it there.")
+    raise ValueError(f"{path} has no tokenizer.json; copy it there.")
   template = load_template(a.template, tokenizer)
   generate = make_generator(
     lm,
@@ -43,11 +43,12 @@ def _generator(a, samples: int):
     top_p=a.top_p,
     min_p=a.min_p,
     samples=samples,
-    seed=a.seed,
+    seed=seed,
+    rows=rows,
   )
 
-  def answer(conversations):
-    return generate(params, conversations)
+  def answer(conversations, row_ids=None):
+    return generate(params, conversations, row_ids)
 
   return answer, tokenizer, template
 
@@ -70,7 +71,7 @@ def generate(argv: list[str]) -> None:
       f"--temperature {a.temperature:g}.\nGive --n 2 or more and a "
       "--temperature above 0."
     )
-  answer, tokenizer, template = _generator(a, a.n)
+  answer, tokenizer, template = generator(a, a.model, a.n, seed=a.seed)
   asked = [[{"role": "user", "content": text}] for text in a.prompt]
   answers = answer(asked)
   if a.best_by:
@@ -94,7 +95,7 @@ def chat(argv: list[str]) -> None:
   sampling_options(parser)
   parser.add_argument("--system", default="", help="system message")
   a = parser.parse_args(argv)
-  answer, _, _ = _generator(a, 1)
+  answer, _, _ = generator(a, a.model, 1, seed=a.seed)
   turns = [{"role": "system", "content": a.system}] if a.system else []
   print("An empty line or Ctrl-D ends the conversation.", file=sys.stderr)
   while True:
