@@ -205,8 +205,8 @@ def test_every_kind_is_listed(root):
   for file in (root / "alignjax").rglob("*.py"):
     for node in ast.walk(ast.parse(file.read_text("utf-8"))):
       name = isinstance(node, ast.Call) and getattr(node.func, "id", "")
-      at = {"BadRow": 1, "Unfit": 0}.get(name, 9)
-      for argument in node.args[at : at + 1] if name else ():
+      at = {"BadRow": 1, "Unfit": 0}.get(name or "")
+      for argument in () if at is None else node.args[at : at + 1]:
         for part in ast.walk(argument):  # one kind, or one of two
           if isinstance(part, ast.Constant) and isinstance(part.value, str):
             found.add(part.value)
