@@ -18,20 +18,20 @@ from alignjax.instruct.run import run
 from alignjax.instruct.writers import Ask, Reply, Writer
 
 
-def tools(tmp_path, say, judge=None, seed=0, name="r"):
-  """say: request → text, or a Reply."""
+def tools(tmp_path, say, judge=None, seed=0, name="r", **about):
+  """say: request → text, or a Reply. about: what else is known of the judge."""
 
-  def ask(say, name):
+  def ask(say, name, about):
     def answer(requests, keep):
       for i, request in enumerate(requests):
         said = say(request)
         done = said if isinstance(said, Reply) else Reply(said, False, 5, 4)
         keep({i: done})
 
-    return Ask(Writer({"by": name}, answer, 0), tmp_path / name)
+    return Ask(Writer({"by": name, **about}, answer, 0), tmp_path / name)
 
-  judged = ask(judge, f"{name}.judge") if judge else None
-  return Tools(ask(say, name), judged, seed)
+  judged = ask(judge, f"{name}.judge", about) if judge else None
+  return Tools(ask(say, name, {}), judged, seed)
 
 
 def parted(made):
@@ -422,7 +422,7 @@ def test_ai_feedback_asks_both_orders(tmp_path, asked):
   rows, left = parted(ai_feedback.make(t, **options, agree=True))
   assert len(seen) == 4 and len(rows) == 1
   assert rows[0]["chosen"] == "one two three" and rows[0]["label"] == 1.0
-  assert rows[0]["made"]["verdicts"] == ["first", "second"]
+  assert rows[0]["made"]["first"] == [1.0, 0.0]
   assert [one.reason for one in left] == [
     "both answers are the same",
     "verdict changes with the order",
@@ -458,6 +458,37 @@ def test_labels_of_two_verdicts(tmp_path, verdicts, agree, label):
   assert len(left) == (label is None)
   if rows:
     assert rows[0]["chosen"] == ("b" if verdicts[0] == "[[2]]" else "a")
+
+
+@pytest.mark.parametrize(
+  "sure, agree, label",
+  (
+    (("0.8", "0.3"), True, 0.75),
+    (("0.8", "0.6"), True, None),
+    (("0.8", "0.6"), False, 0.6),
+    (("0.2", "0.9"), True, 0.85),
+    (("0.5", "0.5"), False, None),
+  ),
+)
+def test_labels_of_two_probabilities(tmp_path, sure, agree, label):
+  file = tmp_path / "one.jsonl"
+  file.write_text('{"prompt": "p"}\n')
+  said, asked = iter(sure), []
+
+  def judge(request):
+    asked.append(request.turns[-1]["content"])
+    return next(said)
+
+  t = tools(tmp_path, lambda r: "ab"[r.draw], judge, choices=["1", "2"])
+  options = dict(prompts=str(file), split="train", limit=0, principles="")
+  rows, left = parted(ai_feedback.make(t, **options, agree=agree))
+  assert [row["label"] for row in rows] == pytest.approx(
+    [label] if label else []
+  )
+  assert len(left) == (label is None)
+  assert all(x.endswith("Say its number alone.") for x in asked)
+  if rows:
+    assert rows[0]["chosen"] == ("b" if sure[0] == "0.2" else "a")
 
 
 def test_ai_feedback_needs_a_judge_and_principles(tmp_path, asked):

@@ -96,6 +96,32 @@ def test_a_model_of_ours_depends_on_request_and_seed_alone(ours, tmp_path):
   assert texts(requests, "d", seed=1) != found
 
 
+def test_how_sure_a_model_of_ours_is_of_a_choice(ours, tmp_path):
+  requests = [say("one"), say("two"), say("one")]
+  found, turned = (
+    [
+      float(r.text)
+      for r in Ask(writers.chooser(*ours, choices), tmp_path / name)(requests)
+    ]
+    for name, choices in (("a", ("1", "2")), ("b", ("2", "1")))
+  )
+  assert found[0] == found[2] != found[1]
+  assert all(0 < p < 1 for p in found)
+  assert [p + q for p, q in zip(found, turned)] == pytest.approx(3 * [1])
+  ask = Ask(writers.chooser(*ours, ("1", "2")), tmp_path / "c")
+  with pytest.raises(ValueError, match="the model takes 512"):
+    ask([say("word " * 2000)])
+
+
+def test_an_endpoint_says_no_probabilities():
+  from alignjax.build.writers import writer
+
+  config = ConfigDict({"seed": 0, "judge": common.writer()})
+  config.judge.url, config.judge.choices = "http://127.0.0.1:1/v1", ("1", "2")
+  with pytest.raises(ValueError, match="An endpoint has none"):
+    writer(config, "judge", [])
+
+
 def test_a_request_that_does_not_fit_is_refused(ours, tmp_path):
   ask = Ask(own(ours), tmp_path / "r")
   with pytest.raises(

@@ -60,7 +60,13 @@ def writer(config: ConfigDict, name: str, ours: list) -> Writer:
   """The writer of `config.writer` or `config.judge`."""
   options = config[name].to_dict()
   options.pop("price")
+  choices = tuple(options.pop("choices", ()))
   options["seed"] = config.seed
+  if choices and (options["url"] or len(choices) != 2):
+    raise ValueError(
+      f"config.{name}.choices = {choices}: two, of which a model of ours says "
+      "how likely either is.\nAn endpoint has none: leave choices empty."
+    )
   if options["url"]:
     return writers.endpoint(options.pop("url"), options.pop("model"), **options)
   left = {k: v for k, v in options.items() if k not in _REMOTE}
@@ -72,4 +78,6 @@ def writer(config: ConfigDict, name: str, ours: list) -> Writer:
     )
   (subject, about), *_ = ours
   known = {k: about[k] for k in ("sha256", "dtype", "template")}
+  if choices:
+    return writers.chooser(subject, known, choices)
   return writers.own(subject, known, **left)

@@ -6,17 +6,21 @@ of what was said, goes on where it stopped by being run again.
 """
 
 import json
+import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import NamedTuple
 
+from alignjax.evals import likelihood, spelling
 from alignjax.evals.answering import Subject
-from alignjax.evals.spelling import context_ids
+from alignjax.evals.items import Item
 from alignjax.generate import make_generator
 from alignjax.remote import kept
 from alignjax.remote.connection import Connection, api_key
+
+LOT = 4  # batches of comparisons that are kept together
 
 
 class Request(NamedTuple):
@@ -78,7 +82,9 @@ def own(
   room = subject.lm.config.max_length - max_tokens
 
   def ids(request: Request) -> list[int]:
-    return context_ids(request.turns, subject.tokenizer, subject.template)
+    return spelling.context_ids(
+      request.turns, subject.tokenizer, subject.template
+    )
 
   def check(requests):
     sizes = [len(ids(one)) for one in requests]
@@ -107,6 +113,46 @@ def own(
   settings = {"max_tokens": max_tokens, "seed": seed}
   settings |= {"temperature": temperature, "top_p": top_p}
   return Writer({**about, **settings}, answer, subject.rows, check)
+
+
+def chooser(
+  subject: Subject, about: Mapping, choices: tuple[str, str]
+) -> Writer:
+  """A model on its mesh that writes nothing: how sure is it of the first?
+
+  A reply's text is the probability of the first of two choices, of those two
+  (Bai et al. 2022, section 4.1), as decimal digits.
+  """
+  own_lot = LOT * subject.rows
+
+  def asked(request: Request) -> list:
+    item = Item("a comparison", request.turns, choices=choices)
+    return spelling.choices(item, subject.tokenizer, subject.template)
+
+  def check(requests):
+    for request in requests:
+      likelihood.check(subject.lm, asked(request), "a comparison")
+
+  def answer(requests, keep):
+    pairs = [one for request in requests for one in asked(request)]
+    logps: dict[int, float] = {}
+    for found, _, _ in likelihood.likelihoods(
+      subject.lm,
+      subject.params,
+      pairs,
+      batch=subject.batch,
+      place=subject.place,
+    ):
+      logps |= {i: x.logp for i, x in found.items()}
+    replies = {}
+    for i in range(len(requests)):
+      sure = 1 / (1 + math.exp(logps[2 * i + 1] - logps[2 * i]))
+      size = len(pairs[2 * i].context)
+      replies[i] = Reply(f"{sure:.6f}", False, size, 0)
+    keep(replies)
+
+  about = {**about, "choices": list(choices)}
+  return Writer(about, answer, own_lot, check)
 
 
 def endpoint(

@@ -13,7 +13,7 @@ from pathlib import Path
 from alignjax.evals.judges import question
 from alignjax.instruct import prompts as asked
 from alignjax.instruct.made import Left, Made, Tools
-from alignjax.instruct.writers import Reply, Request
+from alignjax.instruct.writers import Ask, Reply, Request
 
 PRINCIPLES = Path(__file__).parents[1] / "principles.md"
 TEMPLATE = """\
@@ -32,8 +32,11 @@ Answer 1:
 Answer 2:
 {second}
 
+{how}"""
+SAY = """\
 Say in at most two sentences which answer keeps the principle better. Then end \
 with a line that is exactly [[1]], [[2]], or [[tie]] if neither does."""
+CHOOSE = "Which answer keeps the principle better? Say its number alone."
 POINTS = {"first": 1.0, "tie": 0.5, "second": 0.0}
 
 
@@ -53,6 +56,9 @@ def make(
   agree: only where both orders speak for one answer; otherwise a tie in one
     order gives a label of 0.75.
 
+  A judge that writes says the first, the second or a tie; of one with `choices`
+  the label is the mean of its probabilities in both orders, as in the paper.
+
   Raises ValueError without a judge, or without a principle.
   """
   if tools.judge is None:
@@ -71,19 +77,19 @@ def make(
       continue
     rule = random.Random(f"{tools.seed} {p.id}").choice(rules)
     pairs.append((p, a.text, b.text, rule))
-    said += [_compared(p, a, b, rule), _compared(p, b, a, rule)]
-  verdicts = [
-    "none" if r.cut else question.verdict_in(r.text) for r in tools.judge(said)
-  ]
+    orders = (a, b), (b, a)
+    said += [_compared(p, *two, rule, tools.judge) for two in orders]
+  points = [_point(r, tools.judge) for r in tools.judge(said)]
   for i, (p, a, b, rule) in enumerate(pairs):
-    both = verdicts[2 * i : 2 * i + 2]
-    about = {"prompt": p.id, "verdicts": both, "principle": rule}
-    if "none" in both:
+    first, second = both = points[2 * i : 2 * i + 2]
+    about = {"prompt": p.id, "first": both, "principle": rule}
+    if first is None or second is None:
       yield Left("no verdict", about)
       continue
-    label = (POINTS[both[0]] + 1 - POINTS[both[1]]) / 2
-    if label == 0.5 or agree and label not in (0.0, 1.0):
-      reason = "a tie" if "tie" in both else "verdict changes with the order"
+    label = (first + 1 - second) / 2
+    one = (first - 0.5) * (second - 0.5) < 0  # both speak for one answer
+    if label == 0.5 or agree and not one:
+      reason = "a tie" if 0.5 in both else "verdict changes with the order"
       yield Left(reason, about)
       continue
     chosen, rejected = (a, b) if label > 0.5 else (b, a)
@@ -96,7 +102,7 @@ def make(
       "made": {
         "how": "AI feedback",
         "principle": rule,
-        "verdicts": both,
+        "first": both,  # of ab and ba: how surely the first is better
         "judge": tools.judge.writer.about,
         "prompt": p.id,
       },
@@ -125,12 +131,23 @@ def _unfit(a: Reply, b: Reply) -> str:
   return "both answers are the same" * (a.text.strip() == b.text.strip())
 
 
-def _compared(p: asked.Prompt, one: Reply, other: Reply, rule: str) -> Request:
+def _compared(
+  p: asked.Prompt, one: Reply, other: Reply, rule: str, judge: Ask
+) -> Request:
   turns = p.turns
   if len(turns) == 1:
     prompt = turns[0]["content"]
   else:
     prompt = "\n\n".join(f"{t['role']}: {t['content']}" for t in turns)
-  template = TEMPLATE.replace("{principle}", rule)
+  how = CHOOSE if "choices" in judge.writer.about else SAY
+  template = TEMPLATE.replace("{principle}", rule).replace("{how}", how)
   text = question.question(template, prompt, one.text, other.text)
   return Request(({"role": "user", "content": text},))
+
+
+def _point(reply: Reply, judge: Ask) -> float | None:
+  """How surely the first answer is better, 0 to 1; None for no verdict."""
+  if "choices" in judge.writer.about:
+    return float(reply.text)
+  # What was cut may end with a mark that it only quotes.
+  return None if reply.cut else POINTS.get(question.verdict_in(reply.text))
