@@ -16,8 +16,9 @@ export JAX_COMPILATION_CACHE_DIR=${JAX_COMPILATION_CACHE_DIR:-$PWD/.venv/xla}
 style=0
 .venv/bin/ruff check || style=1
 .venv/bin/ruff format --check || style=1
-# A file's tests stay together: they share what is compiled. Four processes are
-# enough for the memory of most machines.
-[ $# -gt 0 ] || set -- -n logical --maxprocesses 4 --dist loadfile
+# A file's tests stay together: they share what is compiled; conftest.py has
+# their order. Four processes are enough for the memory of most machines.
+[ $# -gt 0 ] || set -- -n logical --maxprocesses 4 --dist loadfile \
+  --no-loadscope-reorder
 .venv/bin/python -m pytest "$@"
 exit $style

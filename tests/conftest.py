@@ -33,6 +33,18 @@ from alignjax.models.config import ModelConfig  # noqa: E402
 from alignjax.models.lm import LM  # noqa: E402
 from alignjax.types import Row  # noqa: E402
 
+# Files that take longest come first, so that no process begins one of them when
+# the others have nothing left.
+FIRST = (
+  "crash rollout_mesh commands configs rollout loop shift evals_packing "
+  "hosts_cli leave_one_out hosts evaluate_hosts launchers resume"
+).split()
+
+
+def pytest_collection_modifyitems(items):
+  place = {f"test_{name}.py": i for i, name in enumerate(FIRST)}
+  items.sort(key=lambda item: place.get(item.path.name, len(place)))
+
 
 @pytest.fixture(scope="session")
 def root():

@@ -19,7 +19,8 @@ def experiment(module, words, mesh, **rollout):
   config.data.eval.limit, config.sample.count = 8, 0
   config.data.max_length = 256
   config.sample.every, config.log.tensorboard = 0, False
-  config.train.batch, config.optim.lr = 8, 1e-3
+  # Adam's first steps go by the sign of a gradient, be it rounding.
+  config.train.batch, config.optim.lr = 8, 1e-4
   config.rollout.update(max_tokens=6, **rollout)
   config.train.steps = config.train.eval_every = 4
   config.checkpoint.every, config.optim.warmup = 4, 0
