@@ -10,6 +10,12 @@ from alignjax import build
 from alignjax.train import train
 from configs import grpo, online_dpo, ppo
 
+
+def letters(prompts, completions, rows):
+  """A reward that tells answers apart."""
+  return [float(sum(c.isascii() for c in text)) for text in completions]
+
+
 CLOCKS = ("step_s", "wall_s", "tokens_per_s")
 
 
@@ -19,7 +25,9 @@ def experiment(module, words, mesh, **rollout):
   config.data.eval.limit, config.sample.count = 8, 0
   config.data.max_length = 256
   config.sample.every, config.log.tensorboard = 0, False
-  # Adam's first steps go by the sign of a gradient, be it rounding.
+  # Where all answers score the same, a gradient is rounding, and Adam's first
+  # steps go by its sign.
+  config.reward = dict(task=dict(name=f"{__name__}.letters", weight=0.1))
   config.train.batch, config.optim.lr = 8, 1e-4
   config.rollout.update(max_tokens=6, **rollout)
   config.train.steps = config.train.eval_every = 4
