@@ -10,8 +10,11 @@ PLATFORM = os.environ.get("ALIGNJAX_TEST_PLATFORM", "cpu")
 os.environ["JAX_PLATFORMS"] = PLATFORM
 # Programs are small and run a few times: what LLVM's passes would save is less
 # than the half of a compilation that they take.
+# Eight devices on two busy cores may wait long for each other; after 40 s XLA
+# would end the process.
 FLAGS = (
   "--xla_force_host_platform_device_count=8",
+  "--xla_cpu_collective_call_terminate_timeout_seconds=600",
   "--xla_backend_optimization_level=0",
 )
 if PLATFORM == "cpu":
