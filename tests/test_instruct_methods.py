@@ -354,6 +354,21 @@ def test_prompts_of_rows_of_any_format_each_once(asked):
   assert len(prompts.read(asked, "train", 1)) == 1
 
 
+@pytest.mark.parametrize(
+  "second, message",
+  (
+    ({"prompt": "Other?", "id": "p0"}, "'p0' stands in .*:1 already"),
+    ({"text": "No question."}, "no prompt in this row; its keys: text"),
+  ),
+)
+def test_prompts_that_cannot_be_are_refused(tmp_path, second, message):
+  file = tmp_path / "prompts.jsonl"
+  rows = [{"prompt": "One?", "id": "p0"}, second]
+  file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+  with pytest.raises(ValueError, match=message):
+    prompts.read(str(file), "train", 0)
+
+
 def longer(turns, texts, rows):
   """A reward: words of an answer."""
   return [float(len(text.split())) for text in texts]

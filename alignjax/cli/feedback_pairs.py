@@ -159,7 +159,7 @@ def _better(store: "Store", judge: str, template: str | None) -> dict:
 
 def sample(argv: list[str]) -> None:
   """`alignjax feedback sample`."""
-  from alignjax.cli.arguments import model_options
+  from alignjax.cli.text import MODEL, sampling_options
 
   parser = argparse.ArgumentParser(
     "alignjax feedback sample", description=SAMPLE
@@ -169,20 +169,14 @@ def sample(argv: list[str]) -> None:
     "--model",
     action="append",
     required=True,
-    help="folder, .gguf file or hub name; once or twice",
+    help=f"{MODEL}; once or twice",
   )
   add("--prompts", required=True, metavar="FILE")
   add("--split", default="train", help="of a folder; train[:90%%] is a slice")
   add("--out", required=True, metavar="PAIRS.jsonl")
   add("--n", type=int, default=1, help="pairs of a prompt")
   add("--batch", type=int, default=16, help="prompts answered together")
-  add("--max-tokens", type=int, default=256)
-  add("--temperature", type=float, default=1.0, help="0 = greedy")
-  add("--top-k", type=int, default=0, help="0 = all")
-  add("--top-p", type=float, default=1.0)
-  add("--min-p", type=float, default=0.0)
-  add("--seed", type=int, default=0)
-  model_options(parser)
+  sampling_options(parser, max_tokens=256, temperature=1.0)
   a = parser.parse_args(argv)
   _check(a)
   quiet()

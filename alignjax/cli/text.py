@@ -5,14 +5,20 @@ import sys
 
 from alignjax.cli.arguments import model_options, quiet
 
+MODEL = "folder, .gguf file or hub name"
 
-def sampling_options(parser: argparse.ArgumentParser) -> None:
-  """Options that generate and chat share."""
-  add = parser.add_argument
-  add("--model", required=True, help="folder, .gguf file or hub name")
+
+def sampling_options(
+  parser: argparse.ArgumentParser,
+  *,
+  max_tokens: int = 128,
+  temperature: float = 0.0,
+) -> None:
+  """How a model is read and sampled: all but which one."""
   model_options(parser)
-  add("--max-tokens", type=int, default=128)
-  add("--temperature", type=float, default=0.0, help="0 = greedy")
+  add = parser.add_argument
+  add("--max-tokens", type=int, default=max_tokens)
+  add("--temperature", type=float, default=temperature, help="0 = greedy")
   add("--top-k", type=int, default=0, help="0 = all")
   add("--top-p", type=float, default=1.0)
   add("--min-p", type=float, default=0.0)
@@ -56,6 +62,7 @@ def generator(a, path: str, samples: int, *, seed: int, rows: int = 1):
 def generate(argv: list[str]) -> None:
   """`alignjax generate`."""
   parser = argparse.ArgumentParser("alignjax generate")
+  parser.add_argument("--model", required=True, help=MODEL)
   sampling_options(parser)
   parser.add_argument("--prompt", action="append", required=True)
   parser.add_argument("--n", type=int, default=1, help="samples a prompt")
@@ -92,6 +99,7 @@ def generate(argv: list[str]) -> None:
 def chat(argv: list[str]) -> None:
   """`alignjax chat`."""
   parser = argparse.ArgumentParser("alignjax chat")
+  parser.add_argument("--model", required=True, help=MODEL)
   sampling_options(parser)
   parser.add_argument("--system", default="", help="system message")
   a = parser.parse_args(argv)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from alignjax.data import sources, suite
+from alignjax.data import sources, suite, turns
 from alignjax.data.bad import BadRow
 from alignjax.data.said import said
 
@@ -23,16 +23,21 @@ def read(path: str, split: str, limit: int) -> list[Prompt]:
     judged answer what comes before it, of a conversation what comes before its
     last answer. limit: rows, 0 for all.
 
-  Raises BadRow for a row without a prompt, ValueError where none is left.
+  Raises BadRow for a row without a prompt, or with an id that another has, for
+  answers are told apart by it; ValueError where none is left.
   """
   found: dict[str, Prompt] = {}
+  ids: dict[str | int, str] = {}
   for row, origin in _rows(path, split, limit):
     asked = said(row, origin).prompt
     if not asked:
       keys = ", ".join(row)
       reason = f"no prompt in this row; its keys: {keys}\ngive prompts or turns"
       raise BadRow(origin, "missing field", reason)
-    one = Prompt(str(row.get("id", origin)), asked, row)
+    turns.once(row.get("id"), origin, ids)
+    id = row.get("id")
+    own = isinstance(id, str | int) and id != ""
+    one = Prompt(str(id) if own else origin, asked, row)
     found.setdefault(repr(asked), one)
   if not found:
     raise ValueError(f"{path} ({split}) has no row.\nGive another split.")
