@@ -24,6 +24,7 @@ class Pool:
       self.add(text)
 
   def add(self, text: str) -> None:
+    """A text that others must differ from."""
     self._known.append(words(text))
 
   def likeness(self, text: str) -> float:

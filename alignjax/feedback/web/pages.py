@@ -119,9 +119,11 @@ class Pages:
     return self.render("message.html", None, status, title=title, text=text)
 
   async def login_form(self, request: Request) -> Response:
+    """The page that asks for a token."""
     return self._login(request, "", 200)
 
   async def login(self, request: Request) -> Response:
+    """A session for who sends a token that is somebody's, or the page again."""
     body = await request.body()
     return await run_in_threadpool(self._log_in, request, body)
 
@@ -152,6 +154,7 @@ class Pages:
     return response
 
   def logout(self, asked: Asked) -> Response:
+    """Ends the session."""
     response = see("/login")
     self.sessions.end(response, asked.session)
     return response
@@ -190,6 +193,7 @@ class Pages:
     )
 
   def vote(self, asked: Asked) -> Response:
+    """Keeps a vote; leads to the next pair, or back where no choice was made."""
     number = _number(asked)
     if not number:
       return see("/", "gone")
@@ -204,6 +208,7 @@ class Pages:
     return see("/", votes.vote(self.store, asked.rater, number, vote))
 
   def skip(self, asked: Asked) -> Response:
+    """Leaves a pair out, with a reason; leads to the next."""
     number = _number(asked)
     if not number:
       return see("/", "gone")
@@ -217,6 +222,7 @@ class Pages:
     return see("/", "skipped")
 
   def undo(self, asked: Asked) -> Response:
+    """Takes the last vote or skip back; leads to its pair."""
     shown = votes.undo(self.store, asked.rater)
     if shown is None:
       return see("/", "nothing")
