@@ -193,7 +193,7 @@ class Pages:
     )
 
   def vote(self, asked: Asked) -> Response:
-    """Keeps a vote; leads to the next pair, or back where no choice was made."""
+    """Keeps a vote; leads to the next pair. ValueError without a choice."""
     number = _number(asked)
     if not number:
       return see("/", "gone")
