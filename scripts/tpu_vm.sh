@@ -146,14 +146,16 @@ stop() {
 
 # On a host: trains unless that is done already, and shows the log meanwhile.
 attach() {
-  local log=runs/$TPU_NAME.log
+  local log=runs/$TPU_NAME.log lock=runs/$TPU_NAME.lock from
   mkdir -p runs && touch "$log"
-  setsid --fork flock --nonblock --close "runs/$TPU_NAME.lock" \
-    "$PWD/scripts/tpu_vm.sh" train "$@" >>"$log" 2>&1 </dev/null
-  sleep 1
-  tail -n 0 -F "$log" &
-  flock "runs/$TPU_NAME.lock" true  # until the other has let go
-  kill $!
+  from=$(($(stat -c %s "$log") + 1))
+  exec 9>>"$lock"
+  # The run has the lock with the descriptor, until it ends.
+  ! flock --nonblock 9 || setsid --fork "$PWD/scripts/tpu_vm.sh" train "$@" \
+    >>"$log" 2>&1 </dev/null
+  exec 9>&-
+  flock "$lock" true &
+  tail -c "+$from" -F --pid=$! "$log"
 }
 
 # Apart from whoever began it. Host 0 brings its logs into the bucket.
@@ -164,12 +166,14 @@ train() {
   case $(hostname) in
     *-w-0)
       gcloud storage rsync -r "$there/run" "$folder" || true  # none at first
-      while sleep 60; do gcloud storage rsync -r "$folder" "$there/run"; done &
+      while sleep 60; do
+        gcloud storage rsync -r "$folder" "$there/run"
+      done 9>&- &
       copies=$!
       ;;
   esac
   .venv/bin/alignjax train --hosts=auto --workdir "$folder" \
-    --config.checkpoint.folder="$there/checkpoints" "$@" || status=$?
+    --config.checkpoint.folder="$there/checkpoints" "$@" 9>&- || status=$?
   if [ -n "$copies" ]; then
     kill "$copies"
     gcloud storage rsync -r "$folder" "$there/run" || true
