@@ -181,6 +181,8 @@ def test_no_body_above_64_kib(site):
 
   assert ada.ask("POST", where, more()).status == 413
   assert votes(store) == before
+  # Whatever the method, and for who is not logged in.
+  assert Visitor(port).ask("GET", "/", fits + b"x").status == 413
   assert ada.ask("POST", where, fits).status == 303
   assert votes(store) == before + 1
   # Refused by what it announces, before anything of it is read.
@@ -193,8 +195,8 @@ def test_no_body_above_64_kib(site):
     assert b"413" in wire.recv(100)
 
 
-def guarded(messages, patience=0.05, headers=()):
-  """What the guard sends for a POST whose body comes as `messages`."""
+def guarded(messages, patience=0.05, headers=(), method="POST"):
+  """What the guard sends for a request whose body comes as `messages`."""
   sent, reached = [], []
 
   async def inner(scope, receive, send):
@@ -219,7 +221,7 @@ def guarded(messages, patience=0.05, headers=()):
   )
   told = [(b"host", b"h"), (b"origin", b"http://h"), *headers]
   told.append((b"content-type", FORM.encode()))
-  scope = {"type": "http", "method": "POST", "path": "/", "headers": told}
+  scope = {"type": "http", "method": method, "path": "/", "headers": told}
   asyncio.run(guard(scope, receive, send))
   return sent[0]["status"], reached
 
@@ -230,6 +232,7 @@ def test_a_body_that_drips_or_ends_early_goes_no_further():
   whole = {"type": "http.request", "body": b"a=1&b=2", "more_body": False}
   assert guarded([part, last]) == (200, [whole])
   assert guarded([part]) == (408, [])
+  assert guarded([part], method="GET") == (408, [])
   assert guarded([part, {"type": "http.disconnect"}]) == (400, [])
   wrong = [(b"content-length", b"9" * 5000)]
   assert guarded([whole], headers=wrong) == (413, [])

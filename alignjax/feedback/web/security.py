@@ -48,7 +48,7 @@ class Guard:
 
   hosts: values of the Host header that are ours. https: how browsers reach
   them. limit: of requests, by who asks: `who` gives a name for one who is
-  logged in, else it is the address.
+  logged in, else it is the address. patience: seconds for a body to arrive.
   """
 
   def __init__(
@@ -83,11 +83,11 @@ class Guard:
       await send(message)
 
     refusal = self._refusal(scope)
-    if refusal is None and scope["method"] == "POST":
+    if refusal is None:
       try:
         body = await asyncio.wait_for(_body(scope, receive), self.patience)
       except TimeoutError:
-        body = _refuse(408, "The form came too slowly. Send it again.")
+        body = _refuse(408, "It came too slowly. Send it again.")
       if isinstance(body, Response):
         refusal = body
       else:
@@ -149,7 +149,7 @@ def _refuse(status: int, text: str, headers: dict | None = None) -> Response:
 async def _body(scope: Scope, receive: Receive) -> bytes | Response:
   """All of the body, counted as it comes, or why there is none."""
   large = _refuse(
-    413, f"The form has more than {BODY:,} bytes. Shorten the comment."
+    413, f"This has more than {BODY:,} bytes. Shorten the comment."
   )
   said = Headers(scope=scope).get("content-length", "0")
   if not (len(said) < 20 and said.isdecimal() and int(said) <= BODY):
@@ -158,7 +158,7 @@ async def _body(scope: Scope, receive: Receive) -> bytes | Response:
   while True:
     message = await receive()
     if message["type"] != "http.request":  # the client left: half a form
-      return _refuse(400, "The form did not arrive whole. Send it again.")
+      return _refuse(400, "It did not arrive whole. Send it again.")
     body += message.get("body", b"")
     if len(body) > BODY:
       return large
