@@ -79,7 +79,8 @@ def test_a_majority_is_more_than_half(voted, tmp_path):
     0: [("a", 1.0)],
     4: [("b", 1.0)],
   }
-  assert made == (2, 0, {"ties": 2, "both bad": 1, "with too few votes": 1})
+  left = {"no majority": 1, "ties": 1, "both bad": 1, "with too few votes": 1}
+  assert made == (2, 0, left)
   about = got[0]["a", 1.0]["made"]
   assert about["votes"] == {"a": 3, "b": 1}
   assert about["strength"] == 0.75  # (1 + 2 - 1 + 1) / 4
@@ -95,11 +96,21 @@ def test_a_majority_is_more_than_half(voted, tmp_path):
   assert read_back[0].weight == 1.0 and read_back[0].margin == 0.0
 
 
+def test_both_bad_is_no_side_of_a_majority(tmp_path):
+  store, _ = study(tmp_path / "s.db", 1)
+  for rater, bad in zip(join(store, "ann", "bob"), (False, True)):
+    shown = assign.next_task(store, rater)
+    better = "right" if shown.flipped else "left"  # a
+    votes.vote(store, rater, shown.task, Vote("both_bad" if bad else better))
+  _, found, _ = export_rows(store, tmp_path, ties="keep")
+  assert [*of(store, found)[0]] == [("a", 1.0)]
+
+
 def test_ties_may_be_kept(voted, tmp_path):
   made, found, _ = export_rows(voted, tmp_path, ties="keep")
   got = of(voted, found)
-  assert {k for k, v in got.items() if ("a", 0.5) in v} == {1, 3}
-  assert made.ties == 2 and "ties" not in made.left_out
+  assert {k for k, v in got.items() if ("a", 0.5) in v} == {3}
+  assert made.ties == 1 and "ties" not in made.left_out
 
 
 def test_soft_labels_are_shares(voted, tmp_path):
@@ -157,7 +168,8 @@ def test_a_card_says_what_there_is(voted, tmp_path):
   for said in (
     "2 preferences, 0 of them ties, from comparisons by 4 raters",
     "more than half",
-    "- 2 pairs: ties",
+    "- 1 pairs: ties",
+    "- 1 pairs: no majority",
     "- 1 pairs: both bad",
     "- skips: 4 unclear",
     "- labels: 5 untrue",

@@ -12,8 +12,9 @@ from alignjax.feedback.simulate import PREFIX
 from alignjax.log.provenance import environment
 
 _RULES = {
-  "majority": "A row is a pair where more than half of the votes choose the "
-  "same answer; `label` is 1. Everything else is a tie.",
+  "majority": "A row is a pair where more than half of the votes that are not "
+  "for both bad choose the same answer; `label` is 1. A tie is one where more "
+  "than half say so.",
   "soft": "A row is a pair; `label` is the share of votes for `chosen`, a tie "
   "half a vote, both bad none. A share of a half is a tie.",
   "votes": "A row is an answer that somebody chose, `weight` the number of "

@@ -50,8 +50,8 @@ def export(
 
   Counted are first votes on pairs that are no gold items. rule:
 
-  - "majority": a pair is a row where more than half of its votes choose the
-    same answer; a tie otherwise.
+  - "majority": a pair is a row where more than half of its votes, both bad left
+    out, say the same: an answer, or a tie. It is left out otherwise.
   - "soft": the row's label is the share of votes for its first answer, ties
     half, both bad left out; a tie where that is a half.
   - "votes": each answer that somebody chose is a row, its weight the votes for
@@ -97,7 +97,7 @@ def export(
     reasons = ", ".join(f"{n} {why}" for why, n in left.items())
     raise ValueError(
       f"no row is left of {len(texts)} pairs: {reasons}\n"
-      "wait for more votes, or keep ties (--ties keep)"
+      "wait for more votes, keep ties (--ties keep), or take --rule soft"
     )
   text = "".join(map(line, rows))
   digests = {
@@ -137,7 +137,10 @@ def _sides(
     made = [Side(k, 1.0, n[k]) for k in ("a", "b") if n[k]]
     made += [Side("tie", 0.5, n["tie"])] if n["tie"] else []
   elif rule == "majority":
-    best = next((k for k in ("a", "b") if n[k] > half), "tie")
+    said = (len(votes) - n["both_bad"]) / 2
+    best = next((k for k in ("a", "b", "tie") if n[k] > said), None)
+    if best is None:
+      return [], ["no majority"]
     made = [Side(best, 0.5 if best == "tie" else 1.0, 1)]
   else:
     share = (n["a"] + n["tie"] / 2) / (len(votes) - n["both_bad"])
