@@ -220,6 +220,23 @@ def test_a_file_is_split_by_its_prompts(tmp_path):
     rounds.split(pairs_of(tmp_path / "few.jsonl", 3, "yes", "no"), 0)
 
 
+def test_votes_on_a_pair_are_one_row(tmp_path):
+  path = tmp_path / "votes.jsonl"
+  rows = []
+  for i in range(40):
+    yes, no = (("yes", "no"), ("no", "yes"))
+    for (chosen, rejected), weight in ((yes, 3), (no, 1)):
+      one = dict(prompt=f"{i}?", chosen=chosen, rejected=rejected)
+      rows.append({**one, "weight": weight})
+  rows += [{**x, "prompt": "even?", "weight": 2} for x in rows[:2]]
+  path.write_text("".join(map(line, rows)))
+  train, held = rounds.split(str(path), 0)
+  assert len(train) + len(held) == 40
+  assert {x["chosen"][0]["content"] for x in train + held} == {"yes"}
+  assert {(x["label"], x["weight"]) for x in train} == {(0.75, 4.0)}
+  assert not {"label", "weight"} & set(held[0])
+
+
 def test_two_rounds_of_comparisons(config, tmp_path):
   other = config.copy_and_resolve_references()
   other.study.before = pairs_of(tmp_path / "round-1.jsonl", 60, "yes", "no")

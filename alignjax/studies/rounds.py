@@ -5,6 +5,7 @@ file, so that no round is asked what another was trained on.
 """
 
 import json
+import math
 from hashlib import sha256
 from pathlib import Path
 
@@ -21,25 +22,39 @@ def name(path: str) -> str:
 def split(path: str, seed: int) -> tuple[list[dict], list[dict]]:
   """(rows to train on, rows to ask), each in an order drawn by the seed.
 
-  Rows with no preference (a label of 0.5) are left out.
+  A pair is one row, whatever rows the file has of it: it chooses what more
+  weight is for, `weight` is their sum, `label` the share of it that is for
+  `chosen`. Pairs of which neither side is preferred are left out. Rows to ask
+  have the direction alone.
 
   Raises ValueError where either has none.
   """
-  parts: tuple[list, list] = ([], [])
+  found: dict[str, list] = {}  # prompt, two sides, weight, weight for the first
   for row, origin in sources.read(path):
     for pair in preferences.read_row(row, origin):
       if not isinstance(pair, preferences.Preference):
         raise ValueError(f"{origin} is no pair.\nThis study reads pairs alone.")
-      if pair.label == 0.5:
-        continue
-      chosen, rejected = pair.sides if pair.label > 0.5 else pair.sides[::-1]
-      made = {
-        "prompt": list(pair.prompt),
-        "chosen": list(chosen),
-        "rejected": list(rejected),
-      }
-      held = _place(seed, made["prompt"]) < HELD
-      parts[held].append((_place(seed, made), made))
+      sides = sorted(pair.sides, key=_text)
+      first = pair.label if sides[0] == pair.sides[0] else 1 - pair.label
+      key = _text([pair.prompt, sides])
+      kept = found.setdefault(key, [pair.prompt, *sides, 0.0, 0.0])
+      kept[3] += pair.weight
+      kept[4] += pair.weight * first
+  parts: tuple[list, list] = ([], [])
+  for prompt, *sides, weight, first in found.values():
+    label = first / weight if weight else 0.5
+    if math.isclose(label, 0.5):
+      continue
+    chosen, rejected = sides if label > 0.5 else sides[::-1]
+    made = {
+      "prompt": list(prompt),
+      "chosen": list(chosen),
+      "rejected": list(rejected),
+    }
+    held, place = _place(seed, made["prompt"]) < HELD, _place(seed, made)
+    if not held:
+      made |= {"label": max(label, 1 - label), "weight": weight}
+    parts[held].append((place, made))
   for part, what in zip(parts, ("to train on", "to ask")):
     if not part:
       raise ValueError(
@@ -52,7 +67,11 @@ def split(path: str, seed: int) -> tuple[list[dict], list[dict]]:
   return train, held
 
 
+def _text(value) -> str:
+  return json.dumps(value, sort_keys=True)
+
+
 def _place(seed: int, value) -> float:
   """A number from 0 to 1 that seed and value alone say."""
-  text = json.dumps([seed, value], sort_keys=True)
-  return int.from_bytes(sha256(text.encode()).digest()[:8], "big") / 2**64
+  said = _text([seed, value]).encode()
+  return int.from_bytes(sha256(said).digest()[:8], "big") / 2**64
