@@ -177,6 +177,22 @@ def test_bad_pairs_leave_no_file(tmp_path):
   assert not list(tmp_path.iterdir())
 
 
+def test_a_study_that_was_cut_short_is_begun(tmp_path):
+  path = tmp_path / "new" / "s.db"  # a folder that is made
+  path.parent.mkdir()
+  path.touch()
+  for _ in range(2):
+    with pytest.raises(FileNotFoundError, match="begins one"):
+      Store(path)
+    sqlite3.connect(path).execute("PRAGMA journal_mode = WAL")
+  with pytest.raises(ValueError, match="no pairs"):
+    create(path, [], SETTINGS)
+  assert study(path)[0].settings == SETTINGS
+  made, _ = study(tmp_path / "other" / "s.db")
+  # Settings come with the tables: what is cut short has neither.
+  assert len(query(made, "SELECT * FROM study")) == 1
+
+
 def test_other_files_are_refused(tmp_path):
   with pytest.raises(FileNotFoundError, match="no such study"):
     Store(tmp_path / "none.db")

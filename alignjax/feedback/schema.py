@@ -6,10 +6,15 @@ how it came to be: no row of it can be changed or removed.
 
 import os
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 
 VERSION = 1  # PRAGMA user_version; another one is refused
 BUSY = 30.0  # seconds to wait for a writer of another process
+_NONE = (
+  "{path}: no such study\n"
+  "alignjax feedback serve PAIRS --study {path} begins one"
+)
 
 _ENDS = "'leased', 'voted', 'skipped', 'expired'"
 _CHOICES = "'a_much', 'a', 'tie', 'b', 'b_much', 'both_bad'"
@@ -106,14 +111,15 @@ PRAGMA user_version = {VERSION};
 """
 
 
-def connect(path: str | Path, *, new: bool = False) -> sqlite3.Connection:
-  """The study's file, checked; its tables are made where `new` and absent.
+def connect(path: str | Path, new: Sequence = ()) -> sqlite3.Connection:
+  """The study's file, checked.
 
-  In autocommit: a transaction begins where the caller says BEGIN. Threads may
-  share it, one at a time. A commit is on the disk when it returns.
+  new: a row of `study`; where there is none, it, all tables and the file are
+  made. In autocommit: a transaction begins where the caller says BEGIN. Threads
+  may share it, one at a time. A commit is on the disk when it returns.
 
-  Raises FileNotFoundError where there is no file, ValueError where it is
-  something else, or of another version.
+  Raises FileNotFoundError where there is no study yet, ValueError where the
+  file is something else, or of another version.
   """
   path = Path(path)
   if sqlite3.sqlite_version_info < (3, 37):
@@ -125,10 +131,7 @@ def connect(path: str | Path, *, new: bool = False) -> sqlite3.Connection:
     # What people said is for those who run the study: no one else reads it.
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
   elif not path.is_file():
-    raise FileNotFoundError(
-      f"{path}: no such study\nalignjax feedback serve PAIRS --study {path} "
-      "begins one"
-    )
+    raise FileNotFoundError(_NONE.format(path=path))
   db = sqlite3.connect(
     path, timeout=BUSY, isolation_level=None, check_same_thread=False
   )
@@ -140,7 +143,7 @@ def connect(path: str | Path, *, new: bool = False) -> sqlite3.Connection:
   return db
 
 
-def _prepare(db: sqlite3.Connection, path: Path, new: bool) -> None:
+def _prepare(db: sqlite3.Connection, path: Path, new: Sequence) -> None:
   try:
     (version,) = db.execute("PRAGMA user_version").fetchone()
     (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -151,7 +154,9 @@ def _prepare(db: sqlite3.Connection, path: Path, new: bool) -> None:
       f"{path} is no SQLite file ({e})\ngive another name to --study"
     ) from e
   blank = not version and not tables
-  if version != VERSION and not (new and blank):
+  if blank and not new:  # made by others, or its making was cut short
+    raise FileNotFoundError(_NONE.format(path=path))
+  if version != VERSION and not blank:
     what = "holds no study" if not version else f"is of version {version}"
     raise ValueError(
       f"{path} {what}; this alignjax reads studies of version {VERSION}\n"
@@ -165,6 +170,8 @@ def _prepare(db: sqlite3.Connection, path: Path, new: bool) -> None:
     )
   db.execute("PRAGMA synchronous = FULL")
   db.execute("PRAGMA foreign_keys = ON")
-  if new and blank:
-    # One transaction: a file has all tables or none.
-    db.executescript(f"BEGIN EXCLUSIVE;\n{TABLES}\nCOMMIT;")
+  if blank:
+    # One transaction: a file has all of it or nothing.
+    db.executescript(f"BEGIN EXCLUSIVE;\n{TABLES}")
+    db.execute(f"INSERT INTO study VALUES ({', '.join('?' * len(new))})", new)
+    db.execute("COMMIT")

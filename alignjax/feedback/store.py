@@ -47,13 +47,7 @@ class Store:
     self._lock = threading.RLock()
     self._db = schema.connect(path)
     fields = ", ".join(Settings._fields)
-    row = self._db.execute(f"SELECT {fields} FROM study").fetchone()
-    if row is None:  # its making was cut short
-      self._db.close()
-      raise ValueError(
-        f"{self.path} holds no study yet\nalignjax feedback serve PAIRS "
-        f"--study {self.path} begins it"
-      )
+    (row,) = self._db.execute(f"SELECT {fields} FROM study")
     self.settings = Settings(*row)
 
   @contextmanager
@@ -233,22 +227,20 @@ def create(
   """
   check(settings)
   pairs = list(pairs)  # a bad row is found before there is a file
-  if not Path(path).exists():
+  try:
+    store = Store(path, now=now)
+  except FileNotFoundError:
     if not pairs:
-      raise ValueError("no pairs: a study needs one at least")
+      raise ValueError("no pairs: a study needs one at least") from None
     if settings.gold_every and not any(p.gold for p in pairs):
       raise ValueError(
         f"gold_every = {settings.gold_every}, and no pair has a gold answer\n"
         "give some rows gold (a, b or tie), or leave the option out"
-      )
-  db = schema.connect(path, new=True)
-  db.execute(
-    "INSERT INTO study SELECT 1, ?, ?, ?, ?, ?, ?, ? "
-    "WHERE NOT EXISTS (SELECT 1 FROM study)",
-    (*settings, now(), json.dumps(environment())),
-  )
-  db.close()
-  store = Store(path, now=now)
+      ) from None
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    row = (1, *settings, now(), json.dumps(environment()))
+    schema.connect(path, row).close()
+    store = Store(path, now=now)
   try:
     for name, given, kept in zip(Settings._fields, settings, store.settings):
       if given != kept:
