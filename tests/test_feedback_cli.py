@@ -7,7 +7,8 @@ import subprocess
 import sys
 
 import pytest
-from feedback_studies import rows
+from feedback_studies import query, rows
+from feedback_studies import study as small
 
 from alignjax import pretrained
 from alignjax.cli.feedback import feedback
@@ -108,6 +109,16 @@ def test_raters_have_tokens(pairs, tmp_path, capsys):
   store.close()
 
 
+def test_played_raters_add_nothing_to_a_study_of_people(pairs, tmp_path):
+  store, _ = small(tmp_path / "s.db", 2)
+  store.add_rater("ann")
+  with pytest.raises(ValueError, match="'ann' is in it"):
+    feedback(["simulate", pairs, "--study", str(store.path), "--rater", "1*"])
+  assert query(store, "SELECT count(*) FROM pairs") == [(2,)]
+  assert [r.name for r in store.raters()] == ["ann"]
+  store.close()
+
+
 def test_two_models_are_sampled(models, tmp_path, capsys):
   asked = write(tmp_path / "q.jsonl", [{"prompt": f"{i}?"} for i in range(5)])
   out = tmp_path / "made" / "pairs.jsonl"
@@ -162,7 +173,7 @@ WRONG = {
   "vote": "no command 'vote'",
   "report --study {tmp}/none.db": "no such study",
   "serve": "give PAIRS, a file of pairs, or --study",
-  "serve --study {tmp}/none.db": "give PAIRS to begin it",
+  "serve --study {tmp}/none.db": "begins one",
   "serve {tmp}/none.jsonl": "no such file or folder",
   "serve {pairs} --overlap 0": "overlap = 0",
   "serve {pairs} --host 0.0.0.0": "open to other machines",

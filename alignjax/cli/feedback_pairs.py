@@ -41,10 +41,13 @@ def study_options(parser: argparse.ArgumentParser) -> None:
   add("--seed", type=int, help="of the sides (0)")
 
 
-def study_of(a: argparse.Namespace) -> "Store":
+def study_of(
+  a: argparse.Namespace, check: "Callable[[Store], None] | None" = None
+) -> "Store":
   """The study of --study and PAIRS: gone on with, or begun.
 
   An option that is not given is as the study has it, or as in `DEFAULTS`.
+  check: called with a study that is there, before anything is added to it.
   """
   from alignjax.data import sources
   from alignjax.feedback.pairs import pairs
@@ -55,16 +58,21 @@ def study_of(a: argparse.Namespace) -> "Store":
     raise ValueError("give PAIRS, a file of pairs, or --study FILE.db")
   path = Path(a.study or Path(a.pairs).with_suffix(".db"))
   given = {k: getattr(a, k) for k in DEFAULTS if getattr(a, k) is not None}
-  if not path.exists():
+  try:
+    store = Store(path)
+  except FileNotFoundError:
     if not a.pairs:
-      raise FileNotFoundError(f"{path}: no such study; give PAIRS to begin it")
+      raise
     settings = Settings(**DEFAULTS | given)
   else:
-    store = Store(path)
     if not a.pairs and not given:
       return store
     settings = store.settings._replace(**given)
-    store.close()
+    try:
+      if check:
+        check(store)
+    finally:
+      store.close()
   found = pairs(sources.read(a.pairs)) if a.pairs else ()
   return create(path, found, settings)
 
@@ -97,7 +105,7 @@ def simulate(argv: list[str]) -> None:
     )
   from alignjax.feedback import simulate as play
 
-  store = study_of(a)
+  store = study_of(a, play.alone)
   try:
     better = _better(store, a.judge, a.template)
     count = play.simulate(store, raters, better, seed=store.settings.seed)

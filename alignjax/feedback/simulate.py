@@ -113,10 +113,9 @@ def simulate(
 
   They work at the same time, each at their own pace, by a clock that starts
   now and moves with them. The same seed in a new study gives the same votes.
-  Raises ValueError where people have voted in the study: the two are not to be
-  mixed.
+  Raises ValueError as `alone`.
   """
-  _alone(store)
+  alone(store)
   clock = [store.now()]
   real, store.now = store.now, lambda: clock[0]
   try:
@@ -134,16 +133,12 @@ def simulate(
     store.now = real
 
 
-def _alone(store: Store) -> None:
+def alone(store: Store) -> None:
+  """Raises ValueError where a study has raters: they are not to be mixed."""
   names = [r.name for r in store.raters()]
-  with store.read() as db:
-    rows = db.execute(
-      "SELECT DISTINCT r.name FROM votes v JOIN tasks t ON t.id = v.task "
-      "JOIN raters r ON r.id = t.rater"
-    ).fetchall()
-  people = [n for (n,) in rows if not n.startswith(PREFIX)]
-  if people or any(n.startswith(PREFIX) for n in names):
-    who = f"{people[0]!r} has voted" if people else "raters were played before"
+  if names:
+    people = [n for n in names if not n.startswith(PREFIX)]
+    who = f"{people[0]!r} is in it" if people else "raters were played before"
     raise ValueError(
       f"{store.path}: {who}; votes that are played are not mixed with others\n"
       "begin another study of the same pairs (--study)"
