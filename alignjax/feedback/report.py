@@ -157,8 +157,11 @@ def _model(first: str, second: str, votes: list, seed: int) -> Model:
 
 
 def record(found: Report) -> dict:
-  """The report as plain values, for JSON; infinite limits are None."""
-  return _plain(found)
+  """The report as plain values, for JSON; limits that are none are None."""
+  made = _plain(found)
+  for row in made["raters"]:
+    del row["rater"]["key"]  # of the token's hash
+  return made
 
 
 def _plain(value):
