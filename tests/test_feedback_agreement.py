@@ -1,12 +1,13 @@
 """Agreement against published examples, and what is said of each rater."""
 
 import math
+import sys
 
 import numpy as np
 import pytest
 from feedback_studies import join, query, study
 
-from alignjax.feedback import agreement, assign, raters, report, votes
+from alignjax.feedback import agreement, assign, export, raters, report, votes
 from alignjax.feedback.choices import Vote
 from alignjax.feedback.judgements import Judgement, by_pair, judgements
 from alignjax.statistics.intervals import Share
@@ -96,7 +97,28 @@ def test_agreement_by_hand():
   assert got.nominal.low <= got.nominal.mean <= got.nominal.high
   plain = agreement.agreement(found, 2, seed=0, spread=False)
   assert plain.nominal.mean == got.nominal.mean
-  assert plain.nominal.low == plain.nominal.high
+  assert report.estimate(plain.nominal) == f"{plain.nominal.mean:.3f}"
+
+
+def test_what_has_no_interval_says_so():
+  alike = [judgement(p, r, "ab"[p % 2]) for p in range(5) for r in range(3)]
+  got = agreement.agreement(alike, 3, seed=0)
+  said = "1.000 [no interval: all pairs are alike]"
+  assert report.estimate(got.nominal) == report.estimate(got.fleiss) == said
+
+
+def test_without_the_package_of_alpha_the_rest_is_told(tmp_path, monkeypatch):
+  monkeypatch.setitem(sys.modules, "krippendorff", None)
+  store, _ = study(tmp_path / "s.db", 2)
+  for rater in join(store, "ann", "bob"):
+    while shown := assign.next_task(store, rater):
+      votes.vote(store, rater, shown.task, Vote("left"))
+  found = report.report(store)
+  assert found.agreement.nominal is None and found.agreement.raw.n == 2
+  assert any(found.agreement.missing in str(x) for x in report.tables(found))
+  export.export(store, tmp_path / "x.jsonl", rule="votes", ties="keep")
+  card = (tmp_path / "x.jsonl.card.md").read_text("utf-8")
+  assert agreement.MISSING in card
 
 
 def test_alpha_of_random_votes_is_zero():
@@ -205,6 +227,7 @@ def test_a_report_counts_and_tells(tmp_path):
   assert model[:6] == ("m-one", "m-two", a, 0, 5 - a, 0)
   plain = report.record(got)
   assert plain["agreement"]["raw"]["n"] == 2
+  assert "key" not in plain["raters"][0]["rater"]
   assert plain["raters"][0]["numbers"]["left"]["hits"] == 3
   store.add_rater("eve")
   from rich.console import Console

@@ -1,6 +1,7 @@
 """How far raters agree: Krippendorff's α, Fleiss' κ and plain agreement."""
 
 from collections.abc import Iterable, Sequence
+from importlib.util import find_spec
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +13,9 @@ from alignjax.statistics.intervals import Estimate
 
 WINNERS = ("a", "tie", "b", "both_bad")
 STEPS = (-2, -1, 0, 1, 2)
+MISSING = (
+  "α needs a package that is not there: pip install 'alignjax[feedback]'"
+)
 
 Counts = Int[np.ndarray, "pairs values"]
 
@@ -19,14 +23,16 @@ Counts = Int[np.ndarray, "pairs values"]
 class Agreement(NamedTuple):
   """Of the first votes on pairs that are no gold items; None: not to be told.
 
-  n is the number of pairs. Intervals are 95 %; without width where they were
-  not asked for.
+  n is the number of pairs; of raw, that of every two votes on one. Intervals
+  are 95 %; NaN where they were not asked for, without width where each draw of
+  pairs gives the same.
 
   nominal: Krippendorff's α of who wins (a, b, tie, both bad). ordinal: his α of
   the five steps from "a is much better" to "b is"; both bad is no step and left
   out. fleiss: κ of who wins, of the pairs with `raters` votes. raw: share of
   two votes on a pair that say the same of who wins. raters: a pair's, in full.
-  both_bad: votes left out of ordinal.
+  both_bad: votes left out of ordinal. missing: why there is no α, "" where
+  nothing is wrong.
   """
 
   nominal: Estimate | None
@@ -35,6 +41,7 @@ class Agreement(NamedTuple):
   raw: Estimate | None
   raters: int
   both_bad: int
+  missing: str
 
 
 def agreement(
@@ -56,7 +63,7 @@ def agreement(
     if value is None:
       return None
     if not spread:
-      return Estimate(value, 0.0, value, value, len(table))
+      return Estimate(value, np.nan, np.nan, np.nan, len(table))
 
     def of(at):
       drawn = statistic(table[at])
@@ -64,14 +71,21 @@ def agreement(
 
     return intervals.bootstrap(of, len(table), seed=seed)
 
+  def alphas(level, table):
+    if not there:
+      return None
+    return estimate(lambda t: alpha(t, level), table[table.sum(1) > 1])
+
+  there = find_spec("krippendorff") is not None
   full = who[who.sum(1) == overlap]
   return Agreement(
-    estimate(lambda t: alpha(t, "nominal"), who[who.sum(1) > 1]),
-    estimate(lambda t: alpha(t, "ordinal"), how[how.sum(1) > 1]),
+    alphas("nominal", who),
+    alphas("ordinal", how),
     estimate(fleiss, full) if overlap > 1 else None,
     raw(groups, seed=seed),
     overlap,
     sum(v.choice == "both_bad" for g in groups for v in g),
+    "" if there else MISSING,
   )
 
 
@@ -91,13 +105,8 @@ def alpha(table: Counts, level: str) -> float | None:
   agreement, 0 that of chance. None where no pair has two votes, and where all
   votes say the same, so that nothing would be chance.
   """
-  try:
-    import krippendorff
-  except ImportError as error:
-    raise ImportError(
-      f"agreement needs krippendorff ({error})\npip install "
-      "'alignjax[feedback]'"
-    ) from error
+  import krippendorff
+
   table = table[table.sum(1) > 1]
   if (table.sum(0) > 0).sum() < 2:
     return None

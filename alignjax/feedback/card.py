@@ -119,6 +119,7 @@ def _agreement(found: Report) -> list[str]:
   ):
     lines.append(f"| {label} | {estimate(e)} | {e.n if e else 0:,} |")
   lines += [
+    *(["", a.missing + "."] if a.missing else []),
     "",
     f"Two votes on a pair say the same of who wins: {estimate(a.raw)}. "
     f"Votes for both bad are no step of the five; left out there: "

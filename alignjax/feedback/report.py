@@ -206,6 +206,8 @@ def tables(found: Report) -> Iterator:
   ):
     table.add_row(label, estimate(value), f"n {value.n:,}" if value else "")
   yield table
+  if a.missing:
+    yield Text(a.missing)
   if a.both_bad:
     yield Text(f"five steps are without {a.both_bad:,} votes for both bad")
   for m in found.models:
@@ -242,11 +244,15 @@ def share(s: intervals.Share) -> str:
 
 
 def estimate(e: Estimate | None) -> str:
-  """The same of an estimate; without an interval where it has none."""
+  """The same of an estimate; why there is no interval, where one was asked."""
   if e is None:
     return "–"
-  if e.low == e.high or not np.isfinite([e.low, e.high]).all():
+  if np.isnan(e.low):  # not asked for
     return f"{e.mean:.3f}"
+  if np.isinf(e.low):
+    return f"{e.mean:.3f} [no interval: too few pairs]"
+  if e.low == e.high:
+    return f"{e.mean:.3f} [no interval: all pairs are alike]"
   return f"{e.mean:.3f} [{e.low:.3f}, {e.high:.3f}]"
 
 
