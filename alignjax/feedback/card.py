@@ -31,7 +31,11 @@ def card(
   pseudonyms: Mapping[int, str],
   name: str,
 ) -> str:
-  """The card as Markdown. made: `export.Exported`. how: the export's rules."""
+  """The card as Markdown.
+
+  made: `export.Exported`. digests: sha256 by what it is of. how: the export's
+  rules. pseudonyms: of raters, by number. name: its title.
+  """
   c, k = found.counts, found.settings.overlap
   played = sum(r.rater.name.startswith(PREFIX) for r in found.raters)
   voters = [r for r in found.raters if r.numbers.votes]
@@ -39,7 +43,7 @@ def card(
     f"# {name}",
     "",
     f"{made.rows:,} preferences, {made.ties:,} of them ties, from comparisons "
-    f"by {len(voters):,} raters. Each saw a prompt and two answers side by "
+    f"by {made.raters:,} raters. Each saw a prompt and two answers side by "
     "side, the sides drawn by a seeded hash, and did not see what answered.",
     "",
   ]
@@ -74,7 +78,7 @@ def card(
     f"- labels: {_listed(c.labels)}",
     f"- skips: {_listed(c.skips)}",
     "- settings: "
-    + ", ".join(f"{k} {v:g}" for k, v in found.settings._asdict().items()),
+    + ", ".join(f"{k} {v}" for k, v in found.settings._asdict().items()),
     "",
   ]
   lines += _agreement(found)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from alignjax.feedback import card
+from alignjax.feedback.assign import GOLD
 from alignjax.feedback.judgements import Judgement, judgements
 from alignjax.feedback.report import report
 from alignjax.feedback.store import Store
@@ -18,11 +19,15 @@ TIES = ("drop", "keep")
 
 
 class Exported(NamedTuple):
-  """What was written: rows, ties among them, and pairs left out by reason."""
+  """What was written: rows, ties among them, and pairs left out by reason.
+
+  raters: those whose votes stand in a row.
+  """
 
   rows: int
   ties: int
   left_out: dict[str, int]
+  raters: int
 
 
 class Side(NamedTuple):
@@ -76,7 +81,8 @@ def export(
       )
     gone = {names[n] for n in without}
     texts = db.execute(
-      "SELECT id, sha256, prompt, a, b, fields FROM pairs ORDER BY position"
+      f"SELECT id, {GOLD}, sha256, prompt, a, b, fields FROM pairs p "
+      "ORDER BY position"
     ).fetchall()
     database = sha256(db.serialize()).hexdigest()
   votes: dict[int, list[Judgement]] = {}
@@ -85,14 +91,17 @@ def export(
       votes.setdefault(one.pair, []).append(one)
   pseudonyms = {r.rater.id: f"rater-{r.rater.id}" for r in numbers.raters}
   rows, left = [], Counter()
-  for id, digest, *said in texts:
-    sides, why = _sides(votes.get(id, []), rule, ties, least)
+  for id, item, digest, *said in texts:
+    sides, why = [], ["gold items"]
+    if not item:
+      sides, why = _sides(votes.get(id, []), rule, ties, least)
     left.update(why)
     rows += [
       _row(digest, said, side, votes[id], rule, pseudonyms) for side in sides
     ]
   kept = sum(row["label"] == 0.5 for row in rows)
-  made = Exported(len(rows), kept, dict(left))
+  people = {r for row in rows for r in row["made"]["raters"]}
+  made = Exported(len(rows), kept, dict(left), len(people))
   if not rows:
     reasons = ", ".join(f"{n} {why}" for why, n in left.items())
     raise ValueError(
@@ -103,7 +112,7 @@ def export(
   digests = {
     out.name: sha256(text.encode()).hexdigest(),
     store.path.name: database,
-    "its pairs": _pairs_digest(digest for _, digest, *_ in texts),
+    "its pairs": _pairs_digest(digest for _, _, digest, *_ in texts),
   }
   how = {"rule": rule, "ties": ties, "least": least, "without": without}
   said = card.card(numbers, made, digests, how, pseudonyms, out.name)
@@ -126,8 +135,6 @@ def _sides(
   votes: Sequence[Judgement], rule: str, ties: str, least: int
 ) -> tuple[list[Side], list[str]]:
   """The rows that a pair is worth, and why some are left out."""
-  if votes and votes[0].item:
-    return [], ["gold items"]
   if len(votes) < least:
     return [], ["with too few votes"]
   n, half = Counter(v.winner for v in votes), len(votes) / 2
