@@ -95,6 +95,27 @@ class Store:
       (self.now(), rater, kind, task, json.dumps(data, ensure_ascii=False)),
     ).lastrowid
 
+  def change(self, settings: Settings) -> None:
+    """Takes another lease or a larger overlap; ValueError for all else."""
+    if settings == self.settings:
+      return
+    overlap = max(settings.overlap, self.settings.overlap)
+    kept = self.settings._replace(lease=settings.lease, overlap=overlap)
+    for name, given, value in zip(Settings._fields, settings, kept):
+      if given != value:
+        raise ValueError(
+          f"{self.path} was begun with {name} = {value}, not {given}\n"
+          "what raters see would change in the middle: only the lease may "
+          "change, and the overlap grow\n"
+          "leave the option out, or begin another study (--study)"
+        )
+    with self.write() as db:
+      db.execute(
+        "UPDATE study SET lease = ?, overlap = ?", (kept.lease, overlap)
+      )
+      self.log("settings", lease=kept.lease, overlap=overlap)
+    self.settings = kept
+
   def add_pairs(self, pairs: Iterable[Pair]) -> int:
     """Adds the pairs that are not there yet; returns their number.
 
@@ -220,10 +241,10 @@ def create(
   *,
   now: Callable[[], float] = time.time,
 ) -> Store:
-  """Begins a study, or goes on with one that has the same settings.
+  """Begins a study, or goes on with one as `Store.change` lets it.
 
   Pairs that are not in it yet are added. Raises ValueError where a setting
-  makes no sense, or is not the study's.
+  makes no sense, or cannot change.
   """
   check(settings)
   pairs = list(pairs)  # a bad row is found before there is a file
@@ -242,13 +263,7 @@ def create(
     schema.connect(path, row).close()
     store = Store(path, now=now)
   try:
-    for name, given, kept in zip(Settings._fields, settings, store.settings):
-      if given != kept:
-        raise ValueError(
-          f"{path} was begun with {name} = {kept:g}, not {given:g}\n"
-          "what raters see would change in the middle; leave the option out, "
-          "or begin another study (--study)"
-        )
+    store.change(settings)
     store.add_pairs(pairs)
   except BaseException:
     store.close()
