@@ -6,12 +6,13 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from alignjax.feedback.choices import Vote, seen
+from alignjax.feedback.settings import Settings
 from alignjax.feedback.store import Rater, Store
 
 APART = 5  # tasks, at least, between a pair and its repeat
 
-# Whether a pair is a gold item, which all raters get and nobody's place counts
-# on: gold_every > 0 and the pair's answer is known.
+# Whether a pair is a gold item, on which nobody's place counts: gold_every > 0
+# and the pair's answer is known.
 GOLD = "((SELECT gold_every FROM study) > 0 AND p.gold IS NOT NULL)"
 # How many raters have a place on a pair, a vote or a lease.
 TAKEN = (
@@ -100,12 +101,12 @@ def progress(store: Store, rater: Rater) -> Progress:
       "t.state IN ('voted', 'skipped'))",
       r,
     ).fetchone()
-  # Gold items and repeats come on top, by how many tasks there are in all.
+  # Gold items and repeats come on top, as many as are due by the task after.
   ordinary = total = plain + open_
   while True:
     more = ordinary
-    more += min(gold, total // s.gold_every) if s.gold_every else 0
-    more += min(ordinary, total // s.repeat_every) if s.repeat_every else 0
+    more += min(gold, due(s, rater.id, "gold", total + 1))
+    more += min(ordinary, due(s, rater.id, "repeat", total + 1))
     if more <= total:
       break
     total = more
@@ -120,8 +121,24 @@ def is_number(task: int) -> bool:
 
 def side(seed: int, rater: int, digest: str) -> bool:
   """Whether b is on the left: a coin that falls the same each time."""
-  said = f"{seed} {rater} {digest}".encode()
-  return sha256(said).digest()[0] >= 128
+  return _drawn(seed, rater, digest)[0] >= 128
+
+
+def due(s: Settings, rater: int, kind: str, turn: int) -> int:
+  """How many tasks of a kind, "gold" or "repeat", are due up to this one.
+
+  One in each so many tasks, at a place among them that is drawn.
+  """
+  every = s.gold_every if kind == "gold" else s.repeat_every
+  if not every:
+    return 0
+  block, at = divmod(turn - 1, every)
+  drawn = _drawn(s.seed, rater, f"{kind} {block}")
+  return block + (at >= int.from_bytes(drawn[:8], "big") % every)
+
+
+def _drawn(seed: int, rater: int, what: str) -> bytes:
+  return sha256(f"{seed} {rater} {what}".encode()).digest()
 
 
 def free(store: Store, db: sqlite3.Connection, task: int) -> bool:
@@ -164,12 +181,14 @@ def _choose(store, db, rater: int) -> tuple[int, bool] | None:
   ).fetchone()
   turn = had + 1
   found = None
-  if s.gold_every and golds < turn // s.gold_every:
-    found = first(
-      f"SELECT p.id, 0 FROM pairs p WHERE {GOLD} AND {_MINE} = 0 "
-      "ORDER BY p.position"
+  if golds < due(s, rater, "gold", turn):
+    left = db.execute(
+      f"SELECT p.sha256, p.id FROM pairs p WHERE {GOLD} AND {_MINE} = 0", r
     )
-  if not found and s.repeat_every and repeats < turn // s.repeat_every:
+    # In an order of the rater's own.
+    ids = [(_drawn(s.seed, rater, digest), id) for digest, id in left]
+    found = (min(ids)[1], 0) if ids else None
+  if not found and repeats < due(s, rater, "repeat", turn):
     # The oldest vote, where enough tasks lie behind it.
     found = first(
       f"SELECT t.pair, 1 {_OWN} AND t.state = 'voted' AND t.repeat = 0 AND "

@@ -16,7 +16,7 @@ class Judgement(NamedTuple):
   pair, rater: their numbers. repeat: whether the rater had the pair before.
   flipped: whether b was on the left. choice: of `choices.KEPT`. seconds: it
   took. gold: what is known of the pair, None for nothing. item: whether it is a
-  gold item, which all raters get. longer: doublings of characters from a to b.
+  gold item, which many raters get. longer: doublings of characters from a to b.
   models: of a and b. labels: (side, label), sides "a" and "b".
   """
 

@@ -7,10 +7,10 @@ class Settings(NamedTuple):
   """What a study is begun with and keeps.
 
   seed: of the sides. overlap: raters of a pair. lease: seconds that a rater has
-  a pair for. gold_every: every so many tasks one is a pair whose answer is
-  known, which all raters get; 0: such pairs are like others. repeat_every:
-  every so many tasks one is a pair the rater had before, sides changed; 0:
-  never.
+  a pair for. gold_every: of each so many tasks one is a pair whose answer is
+  known, while there are such; which one, and where among them, is drawn for
+  each rater; 0: such pairs are like others. repeat_every: of each so many tasks
+  one is a pair the rater had before, sides changed; 0: never.
   """
 
   seed: int
