@@ -153,7 +153,7 @@ def test_numbers_of_a_rater_by_hand():
   got = raters.numbers(mine, by_pair(mine + others), seed=0)
   assert got.votes == 7 and got.seconds == 10.0
   assert got.left == Share(2, 3)  # pairs 1 and 3
-  assert (got.ties, got.both_bad) == (1, 1)
+  assert (got.ties, got.both_bad) == (Share(1, 5), Share(1, 5))
   assert got.gold == Share(2, 3)
   assert got.itself == Share(1, 2)
   assert got.others.mean == pytest.approx(2 / 3) and got.others.n == 3
@@ -185,6 +185,30 @@ def test_flags_say_rule_and_numbers():
 def test_few_votes_have_no_flags():
   mine = [judgement(pair, 1, "a") for pair in range(raters.LEAST - 1)]
   assert raters.flags(raters.all_numbers(mine, seed=0)) == {1: []}
+  for n, flagged in ((raters.FEW - 1, False), (raters.FEW, True)):
+    wrong = [judgement(pair, 1, "a", gold="b") for pair in range(n)]
+    got = raters.flags(raters.all_numbers(wrong, seed=0))[1]
+    assert [f.rule for f in got] == ["gold"] * flagged
+
+
+def test_who_never_decides_is_flagged():
+  mine = [
+    judgement(pair, rater, "ab"[pair % 2] if rater < 4 else choice)
+    for rater, choice in (
+      (1, ""),
+      (2, ""),
+      (3, ""),
+      (4, "tie"),
+      (5, "both_bad"),
+    )
+    for pair in range(60)
+  ]
+  got = raters.flags(raters.all_numbers(mine, seed=0))
+  undecided = {
+    k: [f for f in v if f.rule == "undecided"] for k, v in got.items()
+  }
+  assert [k for k, v in undecided.items() if v] == [4, 5]
+  assert "100.0% of 60" in undecided[4][0].said
 
 
 def test_votes_of_a_study_are_read_as_they_were_given(tmp_path):

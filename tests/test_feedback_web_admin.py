@@ -48,11 +48,12 @@ def test_it_says_what_the_report_says(site):
   ):
     assert f"{name} {value.mean:.3f}" in said, name
   # One row each, with speed and all shares; the admin is no rater.
-  heads = "Rater Votes Seconds Left Gold Itself Others Longer Skips"
-  assert heads in said
+  heads = "Rater Votes Seconds Left Ties Both bad Gold Itself Others Longer"
+  assert f"{heads} Skips" in said
   for row in found.raters[:3]:
     n = row.numbers
-    cells = [report.share(n.left), report.share(n.gold), "–"]
+    shares = (n.left, n.ties, n.both_bad, n.gold)
+    cells = [*map(report.share, shares), "–"]
     cells += [report.estimate(n.others), report.share(n.longer)]
     cells = [str(n.votes), f"{n.seconds:.1f}", *cells, str(row.skips)]
     assert " ".join((row.rater.name, *cells)) in said

@@ -12,8 +12,10 @@ from alignjax.statistics.intervals import Estimate, Share
 from alignjax.statistics.logistic import Term, logistic
 
 LEAST = 20  # votes that a flag rests on
+FEW = 8  # gold items, and repeats, that a flag rests on
 RIGHT = 0.75  # share of gold items, and of repeats, below which a flag is put
 FAST = 3  # times as fast as others
+FAR = 0.2  # of a share of undecided votes, from that of others
 
 
 class Numbers(NamedTuple):
@@ -21,9 +23,9 @@ class Numbers(NamedTuple):
 
   votes: all, repeats and gold items among them. seconds: the median's.
   left: votes for the left answer, of the `left.n` that choose one; 1/2 is no
-  bias. ties, both_bad: counts. gold: votes that say what is known. itself:
-  repeats that say the same of who wins as the first time. others: share of
-  others' votes on the rater's pairs that say the same. longer: votes for the
+  bias. ties, both_bad: of first votes. gold: votes that say what is known.
+  itself: repeats that say the same of who wins as the first time. others: share
+  of others' votes on the rater's pairs that say the same. longer: votes for the
   longer answer. length: log-odds of a vote for an answer by each doubling of
   its characters, beside a bias for a side. That is no error where longer
   answers are better.
@@ -32,13 +34,18 @@ class Numbers(NamedTuple):
   votes: int
   seconds: float | None
   left: Share
-  ties: int
-  both_bad: int
+  ties: Share
+  both_bad: Share
   gold: Share
   itself: Share
   others: Estimate | None
   longer: Share
   length: Term | None
+
+  @property
+  def undecided(self) -> Share:
+    """Votes for neither answer, of first votes."""
+    return Share(self.ties.hits + self.both_bad.hits, self.ties.n)
 
 
 class Flag(NamedTuple):
@@ -65,8 +72,8 @@ def numbers(
     votes=len(mine),
     seconds=median(v.seconds for v in mine) if mine else None,
     left=Share(sum(v.left for v in decided), len(decided)),
-    ties=sum(v.winner == "tie" for v in first),
-    both_bad=sum(v.winner == "both_bad" for v in first),
+    ties=Share(sum(v.winner == "tie" for v in first), len(first)),
+    both_bad=Share(sum(v.winner == "both_bad" for v in first), len(first)),
     gold=Share(sum(v.winner == v.gold for v in known), len(known)),
     itself=Share(sum(v.winner == w.winner for v, w in again), len(again)),
     others=_others(first, groups, seed),
@@ -127,8 +134,17 @@ def _flags(n: Numbers, pace: float, found: Mapping[int, Numbers]):
     ("gold", n.gold, "right where the answer is known"),
     ("itself", n.itself, "of repeats judged as before"),
   ):
-    if share.n and share.interval()[1] < RIGHT:
-      yield Flag(rule, f"{_share(share)} {what}, surely below {RIGHT:.0%}")
+    if share.n >= FEW and share.interval()[1] < RIGHT:
+      yield Flag(rule, f"{_share(share)} {what}, below {RIGHT:.0%}")
+  if n.undecided.n >= LEAST:
+    sizes = (m.undecided for m in found.values())
+    usual = median(s.hits / s.n for s in sizes if s.n >= LEAST)
+    low, high = n.undecided.interval()
+    if low > usual + FAR or high < usual - FAR:
+      yield Flag(
+        "undecided",
+        f"ties and both bad {_share(n.undecided)}; raters usually {usual:.1%}",
+      )
   rest = [m.others for m in found.values() if m.others and m is not n]
   if n.others and rest and n.others.n >= LEAST:
     usual = median(e.mean for e in rest)

@@ -216,8 +216,8 @@ def tables(found: Report) -> Iterator:
       f"{m.losses:,} losses, {m.both_bad:,} both bad; {estimate(m.share)}"
     )
   yield Text("")
-  heads = ("rater", "votes", "s", "left", "gold", "itself", "others", "longer")
-  table = Table(*heads, box=None)
+  heads = ("rater", "votes", "s", "left", "ties", "both bad", "gold", "itself")
+  table = Table(*heads, "others", "longer", box=None)
   table.columns[0].overflow = "fold"
   for row in found.raters:
     n = row.numbers
@@ -225,7 +225,7 @@ def tables(found: Report) -> Iterator:
       row.rater.name + ("" if row.rater.active else " (shut out)"),
       f"{n.votes:,}",
       "–" if n.seconds is None else f"{n.seconds:.1f}",
-      *map(share, (n.left, n.gold, n.itself)),
+      *map(share, (n.left, n.ties, n.both_bad, n.gold, n.itself)),
       estimate(n.others),
       share(n.longer),
     )

@@ -11,13 +11,7 @@ from alignjax.feedback.web.pages import Asked, Pages
 EVERY = 30  # seconds between two pictures of a page that is left open
 COMMENTS = 50  # the latest, that are shown
 
-HEADS = {
-  "left": "Left",
-  "gold": "Gold",
-  "itself": "Itself",
-  "others": "Others",
-  "longer": "Longer",
-}
+HEADS = ("Left", "Ties", "Both bad", "Gold", "Itself", "Others", "Longer")
 
 
 class Admin:
@@ -79,7 +73,7 @@ def _agreement(found: report.Report) -> list[tuple]:
 def _cells(n: report.Numbers) -> list[str]:
   """A rater's shares, in the order of `HEADS`."""
   return [
-    *map(report.share, (n.left, n.gold, n.itself)),
+    *map(report.share, (n.left, n.ties, n.both_bad, n.gold, n.itself)),
     report.estimate(n.others),
     report.share(n.longer),
   ]
