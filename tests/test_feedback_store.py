@@ -34,6 +34,11 @@ def counts(store):
   )
 
 
+def undo(store, rater):
+  """Of the last vote, whichever that is."""
+  return votes.undo(store, rater, votes.last(store, rater))
+
+
 def replayed(store):
   """The votes that the log alone tells of: task → choice, labels, comment."""
   found = {}
@@ -295,6 +300,17 @@ def test_who_is_shut_out_frees_the_place(tmp_path):
   assert assign.next_task(store, bob) is not None
   with pytest.raises(ValueError, match="shut out"):
     votes.vote(store, ann, task, Vote("left"))
+  assert assign.next_task(store, ann) is None
+
+
+def test_who_is_shut_out_takes_no_vote_back(tmp_path):
+  store, _ = study(tmp_path / "s.db", 1)
+  (ann,) = join(store, "ann")
+  votes.vote(store, ann, assign.next_task(store, ann).task, Vote("left"))
+  store.deactivate("ann")
+  with pytest.raises(ValueError, match="shut out"):
+    undo(store, ann)
+  assert len(kept_votes(store)) == 1
 
 
 # What is shown.
@@ -537,22 +553,22 @@ def test_a_skip_frees_the_place_and_is_not_shown_again(tmp_path):
   ]
   assert assign.next_task(store, bob) is not None
   with pytest.raises(ValueError, match="all its raters now"):
-    votes.undo(store, ann)
+    undo(store, ann)
 
 
 def test_undo_goes_back_step_by_step(tmp_path):
   store, clock = study(tmp_path / "s.db")
   (ann,) = join(store, "ann")
-  assert votes.undo(store, ann) is None
+  assert undo(store, ann) is None
   first = assign.next_task(store, ann)
   votes.vote(store, ann, first.task, Vote("left", (("left", "untrue"),)))
   second = assign.next_task(store, ann)
   votes.skip(store, ann, second.task, "unclear")
   third = assign.next_task(store, ann)
-  assert votes.undo(store, ann) == second
+  assert undo(store, ann) == second
   assert assign.next_task(store, ann) == second
   clock.at += 1
-  assert votes.undo(store, ann) == first
+  assert undo(store, ann) == first
   assert assign.next_task(store, ann) == first
   assert assign.progress(store, ann).done == 0
   assert kept_votes(store) == replayed(store) == {}
@@ -561,6 +577,23 @@ def test_undo_goes_back_step_by_step(tmp_path):
   votes.vote(store, ann, second.task, Vote("right"))
   assert assign.next_task(store, ann) == third
   assert kept_votes(store).keys() == {first.task, second.task}
+
+
+def test_a_doubled_undo_takes_one_vote_back_and_no_seconds(tmp_path):
+  store, clock = study(tmp_path / "s.db")
+  (ann,) = join(store, "ann")
+  for _ in range(2):
+    task = assign.next_task(store, ann).task
+    clock.at += 30
+    votes.vote(store, ann, task, Vote("left"))
+  assign.next_task(store, ann)
+  clock.at += 100  # with another task
+  assert votes.undo(store, ann, task).task == task
+  assert votes.undo(store, ann, task) is None
+  assert votes.undo(store, ann, task - 1).task == task - 1
+  clock.at += 2
+  votes.vote(store, ann, task, Vote("right"))
+  assert query(store, "SELECT seconds FROM votes") == [(32.0,)]
 
 
 # Many at once.
@@ -631,7 +664,7 @@ def test_the_overlap_is_never_exceeded(tmp_path):
         votes.vote(store, rater, shown.task, Vote(dice.choice(CHOICES)))
       if act > 0.9:
         try:
-          votes.undo(store, rater)
+          undo(store, rater)
         except ValueError:
           pass  # a skip whose place is taken
 
@@ -670,7 +703,7 @@ def test_whatever_raters_do_the_log_tells_the_votes(tmp_path, seed):
         case "skip" if mine:
           votes.skip(store, rater, dice.choice(mine), "unclear")
         case "undo":
-          votes.undo(store, rater)
+          undo(store, rater)
     except ValueError:
       pass
     for pair, voted, leased in counts(store):

@@ -52,6 +52,8 @@ class Shown(NamedTuple):
 def next_task(store: Store, rater: Rater) -> Shown | None:
   """The task a rater is at, leased to them; None where all is done.
 
+  None, too, for who is shut out.
+
   The one they hold, so that looking again changes nothing; else a gold item or
   a repeat where one is due; else the pair with most raters that still lacks
   some, in the order of the file. Who lets a lease end gets the pair again where
@@ -59,9 +61,11 @@ def next_task(store: Store, rater: Rater) -> Shown | None:
   """
   with store.write() as db:
     expire(store, db)
+    if not active(db, rater):
+      return None
     found = db.execute(
       "SELECT id FROM tasks WHERE rater = ? AND state = 'leased' "
-      "ORDER BY leased DESC, id LIMIT 1",
+      "ORDER BY expires DESC, id LIMIT 1",
       (rater.id,),
     ).fetchone()
     if found is None:
@@ -112,6 +116,12 @@ def progress(store: Store, rater: Rater) -> Progress:
     total = more
   total = max(total, done)
   return Progress(done, total - done, total)
+
+
+def active(db: sqlite3.Connection, rater: Rater) -> bool:
+  """Whether a rater is not shut out, whatever was so when they were read."""
+  row = db.execute("SELECT active FROM raters WHERE id = ?", (rater.id,))
+  return bool(row.fetchone()[0])
 
 
 def is_number(task: int) -> bool:

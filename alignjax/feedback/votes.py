@@ -31,8 +31,9 @@ def vote(store: Store, rater: Rater, task: int, vote: Vote) -> str:
   """Keeps a vote: "saved", "same" (it was there) or "changed" (another was).
 
   A task has one vote, however often it is sent. Seconds count from when it was
-  leased; of a changed vote those of the first are kept. A vote on a lease that
-  has ended, or on what was skipped, counts where the place is still free.
+  leased, without those between a vote and its undo; of a changed vote those of
+  the first are kept. A vote on a lease that has ended, or on what was skipped,
+  counts where the place is still free.
 
   Raises ValueError where there is no such choice or label, and where the task
   is not the rater's, or no more.
@@ -103,35 +104,47 @@ def skip(
   return "saved"
 
 
-def undo(store: Store, rater: Rater) -> Shown | None:
+def last(store: Store, rater: Rater) -> int | None:
+  """The task of the rater's last vote or skip, which `undo` takes back."""
+  with store.read() as db:
+    found = db.execute(
+      "SELECT id FROM tasks WHERE rater = ? AND closed IS NOT NULL "
+      "ORDER BY closed DESC LIMIT 1",
+      (rater.id,),
+    ).fetchone()
+  return found and found[0]
+
+
+def undo(store: Store, rater: Rater, task: int | None) -> Shown | None:
   """Takes the rater's last vote or skip back, and shows its task again.
 
-  None where there is nothing to take back. Raises ValueError where it is a skip
-  and others have the pair's places now.
+  The seconds that it took count on. None, and nothing is done, where `task` is
+  not (or no more) the last one. Raises ValueError where it is a skip and others
+  have the pair's places now, and where the rater is shut out.
   """
   with store.write() as db:
     assign.expire(store, db)
-    found = db.execute(
-      "SELECT id, state FROM tasks WHERE rater = ? AND state IN "
-      "('voted', 'skipped') ORDER BY closed DESC LIMIT 1",
-      (rater.id,),
-    ).fetchone()
-    if found is None:
+    if task is None or task != last(store, rater):
       return None
-    task, state = found
+    state, _, leased = _task(db, rater, task)
     if state == "skipped" and not assign.free(store, db, task):
       raise ValueError(
         "the pair that was skipped last has all its raters now\n"
         "the skip stays; go on with the one that is shown"
       )
     was = _vote(db, task) if state == "voted" else None
+    ((spent,),) = db.execute(
+      "SELECT seconds FROM votes WHERE task = :t UNION ALL "
+      "SELECT at - :l FROM skips WHERE task = :t",
+      {"t": task, "l": leased},
+    )
     db.execute("DELETE FROM votes WHERE task = ?", (task,))
     db.execute("DELETE FROM skips WHERE task = ?", (task,))
     at = store.now()
     db.execute(
       "UPDATE tasks SET state = 'leased', closed = NULL, leased = ?, "
       "expires = ? WHERE id = ?",
-      (at, at + store.settings.lease, task),
+      (at - spent, at + store.settings.lease, task),
     )
     store.log("undone", rater=rater.id, task=task, before=was)
   return assign.shown(store, rater, task)
@@ -165,8 +178,7 @@ def _task(
   if not row:
     raise ValueError(_GONE.format(task=task, state="not yours"))
   state, flipped, leased = row
-  active = "SELECT 1 FROM raters WHERE id = ? AND active"
-  if not db.execute(active, (rater.id,)).fetchone():
+  if not assign.active(db, rater):
     raise ValueError(f"rater {rater.name!r} is shut out; nothing is kept")
   return state, bool(flipped), leased
 

@@ -27,7 +27,7 @@ SAID = {
   "changed": "Changed: the earlier vote is replaced.",
   "skipped": "Skipped.",
   "undone": "Taken back: this pair has no vote now.",
-  "nothing": "There is nothing to take back.",
+  "nothing": "Nothing is taken back: that one was not, or no more, your last.",
   "gone": "That pair is not yours now; this one is.",
 }
 
@@ -169,12 +169,16 @@ class Pages:
       return see(f"/task/{shown.task}", said)
     progress = assign.progress(self.store, asked.rater)
     return self.render(
-      "done.html", asked, progress=progress, said=SAID.get(said, "")
+      "done.html",
+      asked,
+      progress=progress,
+      last=votes.last(self.store, asked.rater),
+      said=SAID.get(said, ""),
     )
 
   def task(self, asked: Asked) -> Response:
     """A pair. One that was voted on can be looked at again, and changed."""
-    number = _number(asked)
+    number = _number(asked.request.path_params["task"])
     shown = number and assign.shown(self.store, asked.rater, number)
     if not shown:
       return see("/", "gone")
@@ -185,6 +189,7 @@ class Pages:
       shown=shown,
       vote=shown.vote or Vote(""),
       progress=assign.progress(self.store, asked.rater),
+      last=votes.last(self.store, asked.rater),
       said=SAID.get(said, ""),
       choices=CHOICES,
       labels=LABELS,
@@ -194,7 +199,7 @@ class Pages:
 
   def vote(self, asked: Asked) -> Response:
     """Keeps a vote; leads to the next pair. ValueError without a choice."""
-    number = _number(asked)
+    number = _number(asked.request.path_params["task"])
     if not number:
       return see("/", "gone")
     if not asked.field("choice"):
@@ -209,7 +214,7 @@ class Pages:
 
   def skip(self, asked: Asked) -> Response:
     """Leaves a pair out, with a reason; leads to the next."""
-    number = _number(asked)
+    number = _number(asked.request.path_params["task"])
     if not number:
       return see("/", "gone")
     votes.skip(
@@ -222,8 +227,8 @@ class Pages:
     return see("/", "skipped")
 
   def undo(self, asked: Asked) -> Response:
-    """Takes the last vote or skip back; leads to its pair."""
-    shown = votes.undo(self.store, asked.rater)
+    """Takes the last vote or skip back, once; leads to its pair."""
+    shown = votes.undo(self.store, asked.rater, _number(asked.field("task")))
     if shown is None:
       return see("/", "nothing")
     return see(f"/task/{shown.task}", "undone")
@@ -251,7 +256,6 @@ def read_form(body: bytes) -> dict[str, list[str]] | None:
   return form
 
 
-def _number(asked: Asked) -> int | None:
-  """The task of the address; None where it cannot be one."""
-  said = asked.request.path_params["task"]
+def _number(said: str) -> int | None:
+  """The number of a task; None where it cannot be one."""
   return int(said) if re.fullmatch("[0-9]{1,15}", said) else None
