@@ -41,9 +41,7 @@ def model(name, each=1, calls=None):
 
 
 def run(out, asked, answers, **changes):
-  given = (
-    dict(pairs=1, batch=2, seed=3, about=ABOUT, say=lambda line: None) | changes
-  )
+  given = dict(batch=2, seed=3, about=ABOUT, say=lambda line: None) | changes
   return sampling.sample(asked, answers, out, **given)
 
 
@@ -68,7 +66,7 @@ def test_two_models_answer_one_each(tmp_path):
 
 def test_one_model_answers_twice(tmp_path):
   out = tmp_path / "p.jsonl"
-  got = run(out, ask(3), {"one": model("one", each=4)}, pairs=2)
+  got = run(out, ask(3), {"one": model("one", each=4)})
   assert got.written == 6
   found = list(pairs(sources.read(str(out))))
   said = [{p.a[0]["content"], p.b[0]["content"]} for p in found]

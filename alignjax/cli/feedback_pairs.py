@@ -195,7 +195,15 @@ def sample(argv: list[str]) -> None:
   answers, models = {}, {}
   for number, path in enumerate(a.model):
     answers[path], models[path] = _answers(a, path, number)
-  options = ("seed", "temperature", "top_k", "top_p", "min_p", "max_tokens")
+  options = (
+    "n",
+    "seed",
+    "temperature",
+    "top_k",
+    "top_p",
+    "min_p",
+    "max_tokens",
+  )
   about = {"by": "alignjax feedback sample", "models": models}
   about |= {key: getattr(a, key) for key in options}
   out = Path(a.out)
@@ -204,7 +212,6 @@ def sample(argv: list[str]) -> None:
     asked,
     answers,
     out,
-    pairs=a.n,
     batch=a.batch,
     seed=a.seed,
     about=about,

@@ -35,7 +35,6 @@ def sample(
   answers: Mapping[str, Answers],
   out: str | Path,
   *,
-  pairs: int,
   batch: int,
   seed: int,
   about: Mapping,
@@ -45,9 +44,9 @@ def sample(
 
   answers: by name of a model; of two models a pair has one answer of each, of
   one two answers of its own, so that it gives twice as many samples. Which one
-  is a goes by a hash of seed and prompt. pairs: of a prompt. batch: prompts
-  that are asked together.
-  about: what made the answers; it stands in every row.
+  is a goes by a hash of seed and prompt. batch: prompts that are asked
+  together. about: what made the answers; it stands in every row. say: called
+  with lines of progress.
 
   A file that is there already is continued: batches with a row behind them are
   not asked again, and the last one gives what it gave. Raises ValueError where
