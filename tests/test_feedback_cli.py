@@ -96,7 +96,10 @@ def test_raters_have_tokens(pairs, tmp_path, capsys):
   assert store.rater_of(tokens["ann"]).name == "ann"
   assert store.rater_of(tokens["eve"]).role == "admin"
   feedback(["raters", "renew", "ann", "--study", study])
-  feedback(["raters", "deactivate", "bob", "--study", study])
+  assert "let in" not in capsys.readouterr().out
+  feedback(["raters", "deactivate", "bob", "eve", "--study", study])
+  feedback(["raters", "renew", "eve", "--study", study])
+  assert "eve is let in again" in capsys.readouterr().err
   assert store.rater_of(tokens["ann"]) is None
   capsys.readouterr()
   feedback(["raters", "list", "--study", study])
@@ -140,8 +143,9 @@ def test_two_models_are_sampled(models, tmp_path, capsys):
   before = out.read_text()
   feedback(words + both)
   assert out.read_text() == before
-  with pytest.raises(ValueError, match="was made with seed = 0, not 1"):
-    feedback([*words, *both, "--seed", "1"])
+  for option, was in (("seed", 0), ("n", 1)):
+    with pytest.raises(ValueError, match=f"made with {option} = {was}, not 2"):
+      feedback([*words, *both, f"--{option}", "2"])
   # One model alone, and a reward model that says which answer is better.
   alone = str(tmp_path / "alone.jsonl")
   words[words.index("--out") + 1] = alone
@@ -175,6 +179,7 @@ WRONG = {
   "serve": "give PAIRS, a file of pairs, or --study",
   "serve --study {tmp}/none.db": "begins one",
   "serve {tmp}/none.jsonl": "no such file or folder",
+  "serve {tmp}/s.db": "go on with it by --study",
   "serve {pairs} --overlap 0": "overlap = 0",
   "serve {pairs} --host 0.0.0.0": "open to other machines",
   "serve {pairs} --behind-https": "needs the name that browsers use",

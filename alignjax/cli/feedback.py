@@ -155,6 +155,7 @@ def raters(argv: list[str]) -> None:
     if a.action == "list":
       for r in store.raters():
         print(f"{r.name}\t{r.role}" + ("" if r.active else "\tshut out"))
+    out = {r.name for r in store.raters() if not r.active}
     for name in a.names:
       if a.action == "deactivate":
         store.deactivate(name)
@@ -166,6 +167,8 @@ def raters(argv: list[str]) -> None:
           else store.add_rater(name, "admin" if a.admin else "rater")
         )
         print(f"{name}\t{token}")
+        if name in out:
+          print(f"{name} is let in again", file=sys.stderr)
     if a.action in ("add", "renew"):
       print(ONCE, file=sys.stderr)
   finally:

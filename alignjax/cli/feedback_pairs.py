@@ -56,6 +56,11 @@ def study_of(
 
   if not a.pairs and not a.study:
     raise ValueError("give PAIRS, a file of pairs, or --study FILE.db")
+  if a.pairs and Path(a.pairs).suffix == ".db":
+    raise ValueError(
+      f"{a.pairs} is a study by its name, and no file of pairs\n"
+      f"go on with it by --study {a.pairs}"
+    )
   path = Path(a.study or Path(a.pairs).with_suffix(".db"))
   given = {k: getattr(a, k) for k in DEFAULTS if getattr(a, k) is not None}
   try:

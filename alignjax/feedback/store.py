@@ -173,7 +173,10 @@ class Store:
     return token
 
   def renew(self, name: str) -> str:
-    """A rater's new token; the old one is worth nothing from here on."""
+    """A rater's new token; the old one is worth nothing from here on.
+
+    One who is shut out is let in again.
+    """
     token = secrets.token_urlsafe(32)
     with self.write() as db:
       id = self._named(name)
