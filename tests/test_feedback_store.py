@@ -227,6 +227,14 @@ def test_other_files_are_refused(tmp_path):
     Store(tmp_path / "other.db")
 
 
+def test_a_study_that_cannot_be_written_says_so(tmp_path, monkeypatch):
+  study(tmp_path / "s.db")[0].close()
+  for fixed in (tmp_path, tmp_path / "s.db"):
+    monkeypatch.setattr(os, "access", lambda place, _, at=fixed: place != at)
+    with pytest.raises(PermissionError, match="give the copy"):
+      Store(tmp_path / "s.db")
+
+
 def test_events_are_append_only(tmp_path):
   store, _ = study(tmp_path / "s.db")
   join(store, "ann")

@@ -118,8 +118,9 @@ def connect(path: str | Path, new: Sequence = ()) -> sqlite3.Connection:
   made. In autocommit: a transaction begins where the caller says BEGIN. Threads
   may share it, one at a time. A commit is on the disk when it returns.
 
-  Raises FileNotFoundError where there is no study yet, ValueError where the
-  file is something else, or of another version.
+  Raises FileNotFoundError where there is no study yet, PermissionError where it
+  cannot be written, ValueError where the file is something else, or of another
+  version.
   """
   path = Path(path)
   if sqlite3.sqlite_version_info < (3, 37):
@@ -132,6 +133,11 @@ def connect(path: str | Path, new: Sequence = ()) -> sqlite3.Connection:
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
   elif not path.is_file():
     raise FileNotFoundError(_NONE.format(path=path))
+  elif not all(os.access(place, os.W_OK) for place in (path, path.parent)):
+    raise PermissionError(
+      f"{path} cannot be written, or its folder cannot: a log is kept beside "
+      "it, for who only reads too\ncopy it to another folder, and give the copy"
+    )
   db = sqlite3.connect(
     path, timeout=BUSY, isolation_level=None, check_same_thread=False
   )
