@@ -36,8 +36,14 @@ def study_options(parser: argparse.ArgumentParser) -> None:
   add = parser.add_argument
   add("--overlap", type=int, help="raters of a pair (3)")
   add("--lease", type=float, help="seconds a rater has a pair for (1800)")
-  add("--gold-every", type=int, help="tasks; pairs with gold go to all (0)")
-  add("--repeat-every", type=int, help="tasks; sides are changed (0)")
+  add(
+    "--gold-every",
+    type=int,
+    help="tasks; one of so many is a pair with gold (0)",
+  )
+  add(
+    "--repeat-every", type=int, help="tasks; one of so many again, turned (0)"
+  )
   add("--seed", type=int, help="of the sides (0)")
 
 

@@ -33,8 +33,8 @@ class Session(NamedTuple):
 def signing_key(path: Path) -> bytes:
   """The key of a study's cookies, made at the first call.
 
-  It lies in `PATH.key`, readable by its owner alone, and not in the study:
-  that is handed on as data. Deleting it ends all sessions.
+  It lies in `PATH.key`, readable by its owner alone, and not in the study, of
+  which there are copies. Deleting it ends all sessions.
   """
   file = path.with_name(f"{path.name}.key")
   try:
