@@ -99,10 +99,21 @@ def test_rows_depend_on_seed_and_ids_alone():
   assert one == [row["id"] for row in mix(turned, total=20)[0]]
   other = [row["id"] for row in mix(found, total=20, seed=1)[0]]
   assert set(one) != set(other)
-  more = {row["id"] for row in mix(found, total=60)[0]}
-  assert set(one) < more
   assert one != sorted(one)  # the data sets are mixed
   assert {x[0] for x in one[:6]} == {"a", "b"}
+
+
+def test_fewer_rows_of_a_set_are_among_more():
+  found = rows(a=60, b=60, c=20)
+  ten, eleven = (mix(found, total=n) for n in (10, 11))
+  taken = [[p.taken for p in parts.values()] for _, parts in (ten, eleven)]
+  assert taken == [[4, 4, 2], [5, 5, 1]]  # largest remainders are so
+  for name in found:
+    few, many = sorted(
+      ({r["id"] for r in x[0] if r["id"][0] == name} for x in (ten, eleven)),
+      key=len,
+    )
+    assert few < many
 
 
 @pytest.mark.parametrize(

@@ -83,8 +83,8 @@ def mix(
   rows: of each data set, with ids. total: rows in all, 0 for `most`. repeat: a
     data set that runs out begins again, with ids that end in `/again-1`.
 
-  Which rows are taken depends on seed and ids alone: those of a smaller total
-  are among those of a larger one. Raises ValueError where rows would have to be
+  Which rows are taken of a data set depends on the seed, its ids and how many
+  alone: fewer are among more. Raises ValueError where rows would have to be
   repeated, and are not to be.
   """
   sizes = {name: len(found) for name, found in rows.items()}
