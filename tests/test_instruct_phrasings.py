@@ -207,6 +207,52 @@ def test_a_null_is_false_and_no_text(tmp_path):
   assert row["prompt"] == "x: good or bad?"
 
 
+@pytest.mark.parametrize(
+  "source, text",
+  (
+    ("{% if q is none %}none{% endif %}", "none"),
+    ("{% if q == none %}none{% endif %}", "none"),
+    ("{{ q | default('x', true) }}", "x"),
+    ("{% for x in q %}{{ x }}{% endfor %}", None),
+    ("{{ q | length }}", None),
+    ("{{ q | join(',') }}", None),
+    ("{{ q[0] }}", None),
+    ("{{ q in 'abc' }}", None),
+    ("{{ q + 1 }}", None),
+    ("{{ q | int }}", None),
+    ("{{ d | tojson }}", None),
+  ),
+)
+def test_what_a_null_can_do(source, text):
+  made = sandbox.Compiled("here", source, ["q", "d"])
+  values = sandbox.without_null({"q": None, "d": {"a": None}})
+  if text is None:
+    with pytest.raises(LeftOut, match="null value"):
+      made(values, "row")
+  else:
+    assert made(values, "row") == text
+
+
+@pytest.mark.parametrize(
+  "source",
+  (
+    "{{ q.strip }}",
+    "{{ l | map('upper') }}",
+    "{{ d.items() }}",
+    "{% macro m() %}{% endmacro %}{{ m }}",
+    "{{ true }}",
+    "{{ q ~ l }}",
+    "{{ l | string }}",
+  ),
+)
+def test_what_is_no_text_is_not_printed(source):
+  made = sandbox.Compiled("here", source, ["q", "l", "d"])
+  with pytest.raises(ValueError, match="which is no text"):
+    made({"q": "x", "l": ["a"], "d": {"a": 1}}, "row")
+  made = sandbox.Compiled("here", "{{ q ~ 1 ~ 0.5 }}", ["q"])
+  assert made({"q": "x"}, "row") == "x10.5"
+
+
 def test_a_row_without_a_field_says_which_there_are():
   with pytest.raises(ValueError) as e:
     words("rte", {"premise": "a", "label": 0}, "f.jsonl:7")

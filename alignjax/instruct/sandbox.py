@@ -2,14 +2,16 @@
 
 No private attribute, no change of a value, no file, nothing random (neither
 `lipsum` nor the filter `random`): a text is a function of its row. Time and
-memory are not bounded. What has no wording of its own is not printed: a null
-leaves the row out, a list, an object or a truth value is an error.
+memory are not bounded. Texts and numbers alone are printed: a null leaves the
+row out, as does whatever else is done with it; a list, an object, a truth value
+or a method is an error.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import jinja2
+import jinja2.compiler
 import jinja2.meta
 import jinja2.nodes
 import jinja2.sandbox
@@ -20,13 +22,20 @@ class LeftOut(Exception):
 
 
 class _Null:
-  """A null of a row: false in an `if`, and no text, not even "None"."""
+  """A null of a row: false in an `if`, none, and no text, not even "None"."""
 
   def __bool__(self) -> bool:
     return False
 
+  def __eq__(self, other) -> bool:
+    return other is None or other is self
+
+  __hash__ = None
+
   def __str__(self) -> str:
     raise LeftOut("null value")
+
+  __repr__ = __int__ = __float__ = __str__
 
   def __getattr__(self, name: str):
     if name.startswith("__"):
@@ -49,12 +58,31 @@ def without_null(value: Any) -> Any:
 def _printed(value: Any) -> Any:
   if value is None:
     raise LeftOut("null value")
-  if isinstance(value, bool | list | tuple | dict):
+  printed = (str, int, float, jinja2.Undefined, _Null)  # the last two raise
+  if isinstance(value, bool) or not isinstance(value, printed):
+    known = isinstance(value, bool | list | tuple | dict)
+    shown = repr(value)[:40] if known else f"a {type(value).__name__}"
     raise TypeError(
-      f"prints {repr(value)[:40]}, which is no text; "
-      "use join, a field of it, or an if"
+      f"prints {shown}, which is no text; use join, a field of it, or an if"
     )
   return value
+
+
+def _text(value: Any) -> str:
+  return str(_printed(value))
+
+
+class _Code(jinja2.compiler.CodeGenerator):
+  """Holds what `~` joins to the rule for what is printed."""
+
+  def visit_Template(self, node, frame=None):
+    for found in node.find_all(jinja2.nodes.Concat):
+      where = {"lineno": found.lineno, "environment": found.environment}
+      found.nodes = [
+        jinja2.nodes.Filter(one, "string", [], [], None, None, **where)
+        for one in found.nodes
+      ]
+    super().visit_Template(node, frame)
 
 
 def _environment() -> jinja2.sandbox.ImmutableSandboxedEnvironment:
@@ -67,6 +95,10 @@ def _environment() -> jinja2.sandbox.ImmutableSandboxedEnvironment:
   )
   made.globals = {"range": made.globals["range"]}
   del made.filters["random"]
+  made.filters["string"] = _text
+  made.tests["none"] = lambda value: value is None or value is NULL
+  made.policies["json.dumps_kwargs"] = {"sort_keys": True, "default": _text}
+  made.code_generator_class = _Code
   return made
 
 
@@ -122,6 +154,8 @@ class Compiled:
     except LeftOut:
       raise
     except Exception as e:  # it is a program: anything may go wrong
+      if _Null.__name__ in str(e):  # Python's words for what a null cannot do
+        raise LeftOut("null value") from None
       raise ValueError(
         f"{self.what}: {str(e)[:200] or type(e).__name__}\n"
         f"row: {origin}\nfields there: {', '.join(_leaves(values))[:300]}"
