@@ -156,21 +156,23 @@ def completion(text, finish="stop", usage=(7, 5)):
 
 def test_an_endpoint_is_asked_with_its_settings(tmp_path):
   def answer(asked):
-    return completion(asked.text.upper(), "length" if "b" in asked.text else "")
+    ends = {"b": "length", "c": "content_filter"}
+    return completion(asked.text.upper(), ends.get(asked.text, "stop"))
 
   with serving(answer) as server:
     ask = Ask(remote(server.url), tmp_path / "r")
-    replies = ask([say("a"), say("b"), say("a", 4)])
+    replies = ask([say("a"), say("b"), say("c"), say("a", 4)])
     assert [(r.text, r.cut) for r in replies] == [
       ("A", False),
       ("B", True),
+      ("C", True),
       ("A", False),
     ]
     body = next(x.body for x in server.asked if x.body["seed"] == 7)
     assert body["max_tokens"] == 9 and body["temperature"] == 0.5
     assert body["top_p"] == 0.9 and body["model"] == MODEL
-    assert ask.spent()["tokens_asked"] == 21
-    assert ask.spent()["tokens_answered"] == 15
+    assert ask.spent()["tokens_asked"] == 28
+    assert ask.spent()["tokens_answered"] == 20
 
 
 def test_an_endpoint_that_fails_keeps_what_was_said(tmp_path, monkeypatch):

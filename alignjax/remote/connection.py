@@ -31,8 +31,8 @@ NOT_JSON = (ValueError, LookupError, TypeError, RecursionError)
 class Said(NamedTuple):
   """A chat completion.
 
-  cut: whether it ended at a limit of tokens. asked, answered: tokens, as the
-  server counts them; 0 where it does not say.
+  cut: whether it ended at a limit of tokens, or by a filter of contents. asked,
+  answered: tokens, as the server counts them; 0 where it does not say.
   """
 
   text: str
@@ -196,7 +196,7 @@ class Connection:
         raise TypeError
       usage = reply.get("usage") or {}
       counts = [usage.get(f"{k}_tokens") or 0 for k in ("prompt", "completion")]
-      cut = choice.get("finish_reason") == "length"
+      cut = choice.get("finish_reason") in ("length", "content_filter")
       return Said(text or "", cut, *map(int, counts))
     except (*NOT_JSON, AttributeError):
       said = self._shown(raw.decode("utf-8", "replace")) or "nothing"
