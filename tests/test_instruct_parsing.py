@@ -14,6 +14,8 @@ from alignjax.instruct.novelty import Pool
     ("1. One.\n2. Tw", True, ["One."]),
     ("1. **One**: it.\n\nThat is all.", False, ["One: it."]),
     ("Task 3: Three", False, ["Three"]),
+    ("1. Add\n3.5 pounds.\n2. At\n3:30", False, ["Add 3.5 pounds.", "At 3:30"]),
+    ("1.**Bold** one.\n2.", False, ["Bold one.", ""]),
     ("No list.", False, []),
     ("1. One", True, []),
     ("", False, []),

@@ -3,7 +3,10 @@
 import re
 from collections.abc import Sequence
 
-_NUMBER = re.compile(r"^\s*(?:\*\*)?(?:Task\s+)?\d+\s*[.):](?:\*\*)?\s*", re.M)
+# White space follows, for "3.5 pounds" and "3:30" begin no item.
+_NUMBER = re.compile(
+  r"^\s*(?:\*\*)?(?:Task\s+)?\d+\s*[.):](?:\*\*|\s|\Z)\s*", re.M
+)
 _FENCE = re.compile(r"^```\w*\n(.*?)\n?```$", re.S)
 
 
@@ -25,20 +28,26 @@ def numbered(text: str, cut: bool) -> list[str]:
 def parts(text: str, names: Sequence[str]) -> dict[str, str]:
   """What stands after `Name:` at the start of a line, up to the next one.
 
-  The first of each name; names are compared without case. Names that are not
-  there are left out.
+  Names are compared without case; the first of each counts, and where the first
+  one of all comes again another example begins, which is left out. Names that
+  are not there are left out.
   """
   either = "|".join(map(re.escape, names))
   found = [*re.finditer(rf"^[*#\s]*({either})[*\s]*:[*]*", text, re.M | re.I)]
   known = {name.casefold(): name for name in names}
-  taken: dict[str, str] = {}
-  for here, after in zip(found, [*found[1:], None]):
+  heads: dict[str, re.Match] = {}
+  end = len(text)
+  for here in found:
     name = known[here[1].casefold()]
-    if name in taken:
-      break  # another example begins
-    end = after.start() if after else len(text)
-    taken[name] = _unfenced(text[here.end() : end].strip())
-  return taken
+    if name == next(iter(heads), None):
+      end = here.start()
+      break
+    heads.setdefault(name, here)
+  ends = [*(head.start() for head in heads.values()), end][1:]
+  return {
+    name: _unfenced(text[head.end() : end].strip())
+    for (name, head), end in zip(heads.items(), ends)
+  }
 
 
 def _unfenced(text: str) -> str:

@@ -27,6 +27,10 @@ _BEYOND = re.compile(
   r"plots?|maps?|videos?|audio|music|sing|files?|attached|website|click)\b",
   re.I,
 )
+# A task with its parts after it.
+_ANOTHER = re.compile(
+  r"^\W*Task\W*:(?s:.*)^\W*(Input|Answer|Output)\W*:", re.M | re.I
+)
 
 # Examples are turns of their own: small models keep to a form that they see.
 TASKS = "Write {n} tasks for a writing assistant, each of another kind."
@@ -210,13 +214,24 @@ def _instances(
     asked.append(_asked(told, _say(question, text)))
     branches.append("answer first" if kind else "input first")
   for text, branch, reply in zip(fresh, branches, tools.ask(asked)):
-    found = parsing.parts(reply.text, ("Input", "Answer", "Output", "Task"))
+    found = _parts(reply.text)
     row = {"instruction": text, "input": found.get("Input", "")}
     if row["input"].strip(" .").casefold() in NONE:
       row["input"] = ""
-    row["output"] = found.get("Answer") or found.get("Output", "")
+    row["output"] = found.get("Answer", "")
     reason = instance_unfit(row, reply.cut)
     yield Left(reason, row) if reason else (row, branch)
+
+
+def _parts(text: str) -> dict[str, str]:
+  """Input and Answer, which may be called Output where nothing is Answer.
+
+  A line `Task:` is of the answer, unless another example follows it.
+  """
+  name = "Answer" if parsing.parts(text, ("Answer",)) else "Output"
+  names = ("Input", name, *("Task",) * bool(_ANOTHER.search(text)))
+  found = parsing.parts(text, names)
+  return {"Answer" if k == "Output" else k: said for k, said in found.items()}
 
 
 def _kinds(
