@@ -46,13 +46,17 @@ def make(
       _request(given, tools.seed, number * prompts + i, examples)
       for i in range(prompts)
     ]
-    for reply in tools.ask([request for request, _ in asked]):
+    replies = tools.ask([request for request, _ in asked])
+    for (_, label), reply in zip(asked, replies):
       found = parsing.parts(reply.text, ("Input", "Output", "Because"))
       one = Instance(
         _given(found.get("Input", "")), found.get("Output", ""), ""
       )
       about = {"input": one.input, "output": one.output, "round": number}
-      if reason := _unfit(given, found, one, reply.cut, pool, likeness):
+      reason = _unfit(given, found, one, reply.cut, pool, likeness)
+      if not reason and label and one.output.strip() != label:
+        reason = "another label than asked for"
+      if reason:
         yield Left(reason, about)
         continue
       pool.add(_text(one))
