@@ -27,17 +27,17 @@ def read(path: str, split: str, limit: int) -> list[Prompt]:
   answers are told apart by it; ValueError where none is left.
   """
   found: dict[str, Prompt] = {}
-  ids: dict[str | int, str] = {}
+  ids: dict[str, str] = {}
   for row, origin in _rows(path, split, limit):
     asked = said(row, origin).prompt
     if not asked:
       keys = ", ".join(row)
       reason = f"no prompt in this row; its keys: {keys}\ngive prompts or turns"
       raise BadRow(origin, "missing field", reason)
-    turns.once(row.get("id"), origin, ids)
     id = row.get("id")
-    own = isinstance(id, str | int) and id != ""
-    one = Prompt(str(id) if own else origin, asked, row)
+    id = str(id) if isinstance(id, str | int) else ""
+    turns.once(id, origin, ids)
+    one = Prompt(id or origin, asked, row)
     found.setdefault(repr(asked), one)
   if not found:
     raise ValueError(f"{path} ({split}) has no row.\nGive another split.")

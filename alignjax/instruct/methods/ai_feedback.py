@@ -88,7 +88,7 @@ def make(
       continue
     label = (first + 1 - second) / 2
     one = (first - 0.5) * (second - 0.5) < 0  # both speak for one answer
-    if label == 0.5 or agree and not one:
+    if first == second or agree and not one:
       reason = "a tie" if 0.5 in both else "verdict changes with the order"
       yield Left(reason, about)
       continue
