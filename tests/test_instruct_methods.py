@@ -249,6 +249,22 @@ def test_settings_that_cannot_be_are_refused(tmp_path, seeds, changes, message):
 
 
 @pytest.mark.parametrize(
+  "said, parts",
+  (
+    ("Input: a\nOutput: b", ("a", "b")),
+    ("Input: a\nAnswer: run\nOutput: 5\nend", ("a", "run\nOutput: 5\nend")),
+    ("Input: a\nOutput: run\nOutput: 5", ("a", "run\nOutput: 5")),
+    ("Input: a\nAnswer: do\nTask: this", ("a", "do\nTask: this")),
+    ("Input: a\nAnswer: b\nTask: T\nInput: c\nAnswer: d", ("a", "b")),
+    ("Answer: b\nInput: a\nTask: T\nAnswer: d\nInput: c", ("a", "b")),
+  ),
+)
+def test_an_answer_is_whole(said, parts):
+  found = self_instruct._parts(said)
+  assert (found["Input"], found["Answer"]) == parts
+
+
+@pytest.mark.parametrize(
   "row, reason",
   (
     (dict(input="", output="  "), "no answer"),
@@ -298,7 +314,9 @@ def test_instances_by_a_guideline(tmp_path):
       "Polite.",
       "Input: None\nOutput: rude",
       Reply("Input: Much obliged for\nOutput: pol", True, 1, 1),
-      "Input: Much obliged for your help.\nOutput: polite",
+      "Input: Hurry up, I said now!\nOutput: rude",
+      "Input: Many thanks in advance, dear all.\nOutput: polite",
+      "Input: Might I have a word?\nOutput: polite",
     )
   )
   seen = []
@@ -307,10 +325,10 @@ def test_instances_by_a_guideline(tmp_path):
     seen.append(request)
     return next(said)
 
-  options = dict(rows=9, rounds=2, prompts=4, examples=2, likeness=0.7)
+  options = dict(rows=9, rounds=2, prompts=5, examples=2, likeness=0.7)
   made = guideline.make(tools(tmp_path, say), guideline=str(file), **options)
   rows, left = parted(made)
-  assert [row["output"] for row in rows] == ["polite", "rude", "polite"]
+  assert [row["output"] for row in rows] == ["polite", "rude", "rude", "polite"]
   assert rows[0]["instruction"] == "Say whether the e-mail is polite or rude."
   assert rows[0]["cluster"] == "Tone"
   assert rows[0]["made"]["guideline"] == "tone.md"
@@ -320,12 +338,13 @@ def test_instances_by_a_guideline(tmp_path):
     "not in the form of the examples",
     "no input",
     "cut at the limit of tokens",
+    "another label than asked for",
   ]
   first = seen[0].turns
   assert "Thanks are polite." in first[0]["content"]
   assert "Wrong, because friendly is no label." in first[0]["content"]
   labels = [re.search(r"is (\w+)\.$", r.turns[-1]["content"])[1] for r in seen]
-  assert labels == 4 * ["polite", "rude"]
+  assert labels == 5 * ["polite", "rude"]
 
 
 @pytest.fixture
@@ -359,11 +378,12 @@ def test_prompts_of_rows_of_any_format_each_once(asked):
   (
     ({"prompt": "Other?", "id": "p0"}, "'p0' stands in .*:1 already"),
     ({"text": "No question."}, "no prompt in this row; its keys: text"),
+    ({"prompt": "Other?", "id": 7}, "'7' stands in .*:2 already"),
   ),
 )
 def test_prompts_that_cannot_be_are_refused(tmp_path, second, message):
   file = tmp_path / "prompts.jsonl"
-  rows = [{"prompt": "One?", "id": "p0"}, second]
+  rows = [{"prompt": "One?", "id": "p0"}, {"prompt": "Two?", "id": "7"}, second]
   file.write_text("".join(json.dumps(row) + "\n" for row in rows))
   with pytest.raises(ValueError, match=message):
     prompts.read(str(file), "train", 0)
@@ -402,9 +422,36 @@ def test_the_best_of_several(tmp_path, asked):
   assert len(rows) == 1 and left[0].reason == "no answer scores 2 or more"
 
 
+def all_alike(turns, texts, rows):
+  return [1.0 for _ in texts]
+
+
+def too_few(turns, texts, rows):
+  return [1.0]
+
+
+def unsure(turns, texts, rows):
+  return [None, float("inf"), 0.5]
+
+
+@pytest.mark.parametrize("rule, best", ((all_alike, "z"), (unsure, "m")))
+def test_the_first_of_equals_and_only_numbers(tmp_path, rule, best):
+  file = tmp_path / "one.jsonl"
+  file.write_text('{"prompt": "p"}\n')
+  t = tools(tmp_path, lambda request: "zam"[request.draw])
+  options = dict(prompts=str(file), split="train", limit=0, n=3, least=0.0)
+  reward = f"{__name__}.{rule.__name__}"
+  rows, _ = parted(best_of.make(t, reward=reward, **options))
+  assert rows[0]["messages"][-1]["content"] == best
+
+
 @pytest.mark.parametrize(
   "changes, message",
-  ((dict(n=1), "n = 1"), (dict(reward="nowhere"), "is no folder of a reward")),
+  (
+    (dict(n=1), "n = 1"),
+    (dict(reward="nowhere"), "is no folder of a reward"),
+    (dict(reward=f"{__name__}.too_few"), "gives 1 scores for 6 answers"),
+  ),
 )
 def test_a_best_that_cannot_be_is_refused(tmp_path, asked, changes, message):
   options = dict(prompts=asked, split="train", limit=0, n=2, least=0.0)
@@ -483,6 +530,7 @@ def test_labels_of_two_verdicts(tmp_path, verdicts, agree, label):
     (("0.8", "0.6"), False, 0.6),
     (("0.2", "0.9"), True, 0.85),
     (("0.5", "0.5"), False, None),
+    (("0.123457", "0.123457"), False, None),  # p + 1 - p is not always 1
   ),
 )
 def test_labels_of_two_probabilities(tmp_path, sure, agree, label):

@@ -45,18 +45,14 @@ def make(
     (p, [r for r in replies[i * n : i * n + n] if _whole(r)])
     for i, p in enumerate(found)
   ]
-  scores = score([(p, r.text) for p, several in given for r in several])
+  scores = iter(score([(p, r.text) for p, several in given for r in several]))
   for p, several in given:
-    own = [scores.get((p.id, r.text)) for r in several]
-    known = [
-      (s, r.text)
-      for s, r in zip(own, several)
-      if s is not None and not math.isnan(s)
-    ]
+    own = [(next(scores), r.text) for r in several]
+    known = [(s, x) for s, x in own if s is not None and math.isfinite(s)]
     if not known:
       yield Left("no answer that is whole and has a score", {"prompt": p.id})
       continue
-    best, text = max(known)
+    best, text = max(known, key=lambda one: one[0])  # the first of equals
     if best < least:
       reason = f"no answer scores {least:g} or more"
       yield Left(reason, {"prompt": p.id, "score": best, "answer": text})
@@ -81,10 +77,15 @@ def _whole(reply) -> bool:
 
 
 def _reward(reward: str) -> Callable:
-  """(prompt, answer) pairs → {(prompt's id, answer): score}."""
+  """(prompt, answer) pairs → a score of each, None for none."""
   if Path(reward).is_dir():
     model, _ = scorer(reward, None)
-    return lambda pairs: model([(p.id, p.turns, text) for p, text in pairs])
+
+    def judged(pairs):
+      found = model([(p.id, p.turns, text) for p, text in pairs])
+      return [found.get((p.id, text)) for p, text in pairs]
+
+    return judged
   module, _, name = reward.rpartition(".")
   sys.path.append(str(Path.cwd()))  # a command's own is where Python's is
   try:
@@ -98,7 +99,12 @@ def _reward(reward: str) -> Callable:
 
   def scored(pairs):
     turns, texts = [p.turns for p, _ in pairs], [text for _, text in pairs]
-    found = rule(turns, texts, [p.row for p, _ in pairs])
-    return {(p.id, t): float(s) for (p, t), s in zip(pairs, found)}
+    found = [*rule(turns, texts, [p.row for p, _ in pairs])]
+    if len(found) != len(texts):
+      raise ValueError(
+        f"method.reward = {reward!r} gives {len(found)} scores for "
+        f"{len(texts)} answers.\nIt must give one for each, None for none."
+      )
+    return [None if s is None else float(s) for s in found]
 
   return scored
