@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 from stand_in_server import MODEL, Reply, failure, serving
 
 from alignjax.build import evaluations
-from alignjax.instruct import writers
+from alignjax.instruct import endpoints, writers
 from alignjax.instruct.writers import Ask, Request, Writer
 from alignjax.remote import connection
 from configs import common
@@ -66,6 +66,32 @@ def test_a_lot_is_asked_whole_so_that_a_batch_is_the_same(tmp_path):
   assert not asked
 
 
+def test_the_same_is_asked_once_and_a_writer_is_read_late(tmp_path):
+  asked, read = [], []
+
+  def late():
+    read.append(1)
+    return scripted(asked)
+
+  ask = Ask(late, tmp_path / "r")
+  assert not read
+  assert [r.text for r in ask([say("a"), say("b"), say("a")])] == [
+    "A 0",
+    "B 0",
+    "A 0",
+  ]
+  assert asked == [["a", "b"]] and read == [1]
+
+
+def test_what_was_kept_without_refusals_is_read(tmp_path):
+  file = tmp_path / "r"
+  Ask(scripted([]), file)([say("a")])
+  file.write_text(file.read_text().replace(', "refused": ""', ""))
+  asked = []
+  assert Ask(scripted(asked), file)([say("a")])[0].text == "A 0"
+  assert not asked
+
+
 def subject():
   config = common.evaluation()
   config.model.preset, config.rows = "tiny", 8
@@ -111,6 +137,8 @@ def test_how_sure_a_model_of_ours_is_of_a_choice(ours, tmp_path):
   ask = Ask(writers.chooser(*ours, ("1", "2")), tmp_path / "c")
   with pytest.raises(ValueError, match="the model takes 512"):
     ask([say("word " * 2000)])
+  assert "the model takes 512" in ask.fault(say("word " * 2000))
+  assert not ask.fault(say("word"))
 
 
 def test_an_endpoint_says_no_probabilities():
@@ -119,7 +147,7 @@ def test_an_endpoint_says_no_probabilities():
   config = ConfigDict({"seed": 0, "judge": common.writer()})
   config.judge.url, config.judge.choices = "http://127.0.0.1:1/v1", ("1", "2")
   with pytest.raises(ValueError, match="An endpoint has none"):
-    writer(config, "judge", [])
+    writer(config, "judge", dict)
 
 
 def test_a_request_that_does_not_fit_is_refused(ours, tmp_path):
@@ -143,7 +171,7 @@ def remote(url, **changes):
     retries=2,
     per_minute=0,
   )
-  return writers.endpoint(url, MODEL, **options | changes)
+  return endpoints.endpoint(url, MODEL, **options | changes)
 
 
 def completion(text, finish="stop", usage=(7, 5)):
@@ -191,6 +219,32 @@ def test_an_endpoint_that_fails_keeps_what_was_said(tmp_path, monkeypatch):
   assert sorted(r.text for r in replies) == 3 * ["later"] + 3 * ["ok"]
 
 
+def test_a_prompt_that_is_refused_stops_nothing_and_is_not_asked_again(
+  tmp_path,
+):
+  def filters(asked):
+    said = failure(400, "Mend your prompt.")
+    error = {"message": "Mend your prompt.", "code": "content_filter"}
+    said = said._replace(raw=json.dumps({"error": error}).encode())
+    return said if asked.text == "b" else completion("ok")
+
+  for times in (3, 0):
+    with serving(filters) as server:
+      replies = Ask(remote(server.url), tmp_path / "r")([*map(say, "abc")])
+      assert len(server.asked) == times
+    assert [r.text for r in replies] == ["ok", "", "ok"]
+    assert [r.refused for r in replies] == ["", endpoints.REFUSED, ""]
+
+
+def test_after_a_failure_nothing_is_asked_that_waits(tmp_path):
+  with serving(lambda asked: failure(400, "no")) as server:
+    ask = Ask(remote(server.url, per_minute=120), tmp_path / "r")
+    with pytest.raises(ConnectionError, match="no\n(.*\n)*Its last turn: '0'"):
+      ask([say(f"{i}") for i in range(4)])
+    time.sleep(0.2)
+    assert len(server.asked) == 1
+
+
 def test_requests_of_a_minute_are_bounded(tmp_path):
   times = []
 
@@ -210,6 +264,7 @@ def test_requests_of_a_minute_are_bounded(tmp_path):
     dict(workers=0),
     dict(retries=-1),
     dict(timeout=0.0),
+    dict(timeout=float("nan")),
     dict(per_minute=-1),
   ),
 )
@@ -218,10 +273,27 @@ def test_settings_that_cannot_work_are_refused(changes):
     remote("http://127.0.0.1:1/v1", **changes)
 
 
+@pytest.mark.parametrize(
+  "changes",
+  (
+    dict(max_tokens=-3),
+    dict(temperature=-1.0),
+    dict(temperature=float("nan")),
+    dict(top_p=7.0),
+  ),
+)
+def test_sampling_that_cannot_be_is_refused(changes):
+  from alignjax.build.writers import writer
+
+  config = ConfigDict({"seed": 0, "writer": common.writer() | changes})
+  with pytest.raises(ValueError, match="Legal: 1 or more, 0 or more, above 0"):
+    writer(config, "writer", dict)
+
+
 def test_an_endpoint_needs_a_name_and_a_model_of_ours_has_none():
   from alignjax.build.writers import writer
 
   config = ConfigDict({"seed": 0, "writer": common.writer()})
   config.writer.model = "named"
   with pytest.raises(ValueError, match="without a url has no effect"):
-    writer(config, "writer", [])
+    writer(config, "writer", dict)

@@ -2,12 +2,15 @@
 
 import importlib
 import importlib.util
+import math
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 from ml_collections import ConfigDict
 
 from alignjax.build import evaluations, named
-from alignjax.instruct import writers
+from alignjax.instruct import endpoints, writers
 from alignjax.instruct.made import Tools
 from alignjax.instruct.writers import Ask, Writer
 
@@ -35,18 +38,16 @@ def method(config: ConfigDict):
 
 
 def tools(config: ConfigDict, workdir: Path, show) -> Tools:
-  """Who writes and who judges; a model of ours is read once.
+  """Who writes and who judges; a model of ours is read once, when it is asked.
 
   workdir: where what they say is kept. show: (who, done, all).
   """
-  ours = []
+  ours = cache(lambda: evaluations.subject(config))
 
   def ask(name: str) -> Ask | None:
     entry = config[name]
     if not entry:
       return None
-    if not entry.url and not ours:
-      ours.append(evaluations.subject(config))
     return Ask(
       writer(config, name, ours),
       workdir / f"{name}.replies.jsonl",
@@ -56,9 +57,22 @@ def tools(config: ConfigDict, workdir: Path, show) -> Tools:
   return Tools(ask("writer"), ask("judge"), config.seed)
 
 
-def writer(config: ConfigDict, name: str, ours: list) -> Writer:
-  """The writer of `config.writer` or `config.judge`."""
+def writer(
+  config: ConfigDict, name: str, ours: Callable
+) -> Writer | Callable[[], Writer]:
+  """The writer of `config.writer` or `config.judge`; of ours what reads it.
+
+  ours: gives the model and what is known of it. Raises ValueError for settings
+  that cannot be.
+  """
   options = config[name].to_dict()
+  tokens, top_p = options["max_tokens"], options["top_p"]
+  heat = options["temperature"]
+  if tokens < 1 or not 0 <= heat < math.inf or not 0 < top_p <= 1:
+    raise ValueError(
+      f"config.{name}: max_tokens = {tokens}, temperature = {heat}, top_p = "
+      f"{top_p}.\nLegal: 1 or more, 0 or more, above 0 and at most 1."
+    )
   options.pop("price")
   choices = tuple(options.pop("choices", ()))
   options["seed"] = config.seed
@@ -68,7 +82,8 @@ def writer(config: ConfigDict, name: str, ours: list) -> Writer:
       "how likely either is.\nAn endpoint has none: leave choices empty."
     )
   if options["url"]:
-    return writers.endpoint(options.pop("url"), options.pop("model"), **options)
+    url, model = options.pop("url"), options.pop("model")
+    return endpoints.endpoint(url, model, **options)
   left = {k: v for k, v in options.items() if k not in _REMOTE}
   if options["model"]:
     raise ValueError(
@@ -76,8 +91,12 @@ def writer(config: ConfigDict, name: str, ours: list) -> Writer:
       "effect.\nGive the url of an endpoint, or config.model.path for a model "
       "of ours."
     )
-  (subject, about), *_ = ours
-  known = {k: about[k] for k in ("sha256", "dtype", "template")}
-  if choices:
-    return writers.chooser(subject, known, choices)
-  return writers.own(subject, known, **left)
+
+  def read() -> Writer:
+    subject, about = ours()
+    known = {k: about[k] for k in ("sha256", "dtype", "template")}
+    if choices:
+      return writers.chooser(subject, known, choices)
+    return writers.own(subject, known, **left)
+
+  return read

@@ -1,4 +1,4 @@
-"""Who writes: a model of ours, batched over the mesh, or one at an endpoint.
+"""Who writes: a model of ours, batched over the mesh (or one of `endpoints`).
 
 A writer answers requests. What it said is kept as it comes, by the sha256 of
 all that it depends on, so that a method, which is a function of its options and
@@ -9,7 +9,7 @@ import json
 import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +18,6 @@ from alignjax.evals.answering import Subject
 from alignjax.evals.items import Item
 from alignjax.generate import make_generator
 from alignjax.remote import kept
-from alignjax.remote.connection import Connection, api_key
 
 LOT = 4  # batches of comparisons that are kept together
 
@@ -31,12 +30,16 @@ class Request(NamedTuple):
 
 
 class Reply(NamedTuple):
-  """cut: ended at the limit of tokens. asked, answered: tokens."""
+  """cut: ended at the limit of tokens. asked, answered: tokens.
+
+  refused: why there is no answer and never will be, "" where there is one.
+  """
 
   text: str
   cut: bool
   asked: int
   answered: int
+  refused: str = ""
 
 
 Keep = Callable[[Mapping[int, Reply]], None]
@@ -155,95 +158,50 @@ def chooser(
   return Writer(about, answer, own_lot, check)
 
 
-def endpoint(
-  url: str,
-  model: str,
-  *,
-  api_key_env: str,
-  max_tokens: int,
-  temperature: float,
-  top_p: float,
-  seed: int,
-  workers: int,
-  timeout: float,
-  retries: int,
-  per_minute: int,
-) -> Writer:
-  """`model` at an OpenAI-compatible endpoint, `workers` requests at a time.
-
-  The options as of `judges.endpoint`; per_minute: requests that begin in a
-  minute, 0 for no limit. api_key_env: "" for a server that needs no key.
-
-  Raises ValueError for settings that cannot work; the writer raises
-  ConnectionError where the server does not answer as it should.
-  """
-  if not model or workers < 1 or retries < 0 or per_minute < 0 or timeout <= 0:
-    raise ValueError(
-      f"writer.model = {model!r}, workers = {workers}, retries = {retries}, "
-      f"per_minute = {per_minute}, timeout = {timeout}.\n"
-      "Legal: a name, 1 or more, 0 or more, 0 or more, seconds above 0."
-    )
-  connection = Connection(
-    url,
-    key=api_key(api_key_env or None),
-    timeout=timeout,
-    retries=retries,
-    per_minute=per_minute,
-  )
-  settings = {"max_tokens": max_tokens, "temperature": temperature}
-  settings |= {"top_p": top_p, "seed": seed}
-
-  def answer(requests, keep):
-    stop = threading.Event()
-
-    def one(i: int) -> None:
-      body = {"model": model, "messages": list(requests[i].turns), **settings}
-      body["seed"] = seed + requests[i].draw
-      keep({i: Reply(*connection.post(body, stop))})
-
-    with ThreadPoolExecutor(workers) as pool:
-      try:
-        for done in as_completed([*map(pool.submit, *_each(one, requests))]):
-          done.result()
-      except BaseException:
-        stop.set()
-        pool.shutdown(wait=False, cancel_futures=True)
-        raise
-
-  # The url is left out: the same model may be asked elsewhere.
-  return Writer({"model": model, **settings}, answer, 0)
-
-
-def _each(one: Callable, requests: Sequence) -> tuple[list, range]:
-  return [one] * len(requests), range(len(requests))
-
-
 class Ask:
   """Asks a writer, or what it said before; counts what was used.
 
-  path: the file of what was said. progress: (done, all) of a call.
+  writer: or a function that gives it, called when it is first needed: weights
+    are read late. path: the file of what was said. progress: (done, all) of a
+    call.
   """
 
   def __init__(
     self,
-    writer: Writer,
+    writer: Writer | Callable[[], Writer],
     path: Path,
     progress: Callable[[int, int], None] = lambda done, total: None,
   ):
-    self.writer, self.path, self.progress = writer, path, progress
+    self._given, self.path, self.progress = writer, path, progress
     self._said = kept.read(path, None, "reply", _legal)
     self.used: dict[str, Reply] = {}
     self.new = 0
 
+  @cached_property
+  def writer(self) -> Writer:
+    """Who is asked."""
+    given = self._given
+    return given if isinstance(given, Writer) else given()
+
+  def fault(self, request: Request) -> str:
+    """Why a request cannot be answered, such as its length; "" where it can."""
+    try:
+      self.writer.check([request])
+    except ValueError as error:
+      return str(error)
+    return ""
+
   def __call__(self, requests: Sequence[Request]) -> list[Reply]:
-    """A reply to each, in their order."""
+    """A reply to each, in their order; what stands twice is asked once."""
     keys = [_digest(self.writer.about, one) for one in requests]
-    lot = self.writer.lot
+    first: dict[str, int] = {}
+    for i, key in enumerate(keys):
+      first.setdefault(key, i)
+    once, lot = [*first.values()], self.writer.lot
     if lot:  # whole lots, so that a batch is the same when it is made again
-      lots = [range(i, i + lot) for i in range(0, len(keys), lot)]
-      lots = [[i for i in own if i < len(keys)] for own in lots]
+      lots = [once[i : i + lot] for i in range(0, len(once), lot)]
     else:
-      lots = [[i for i, key in enumerate(keys) if key not in self._said]]
+      lots = [[i for i in once if keys[i] not in self._said]]
     lots = [own for own in lots if any(keys[i] not in self._said for i in own)]
     self.writer.check([requests[i] for own in lots for i in own])
     done, total = 0, sum(map(len, lots))
@@ -284,7 +242,8 @@ def _digest(about: Mapping, request: Request) -> str:
 
 
 def _legal(reply) -> bool:
-  return isinstance(reply, dict) and reply.keys() == set(Reply._fields)
+  fields = reply.keys() if isinstance(reply, dict) else set()
+  return {*Reply._fields} - {"refused"} <= fields <= {*Reply._fields}
 
 
 def _reply(said) -> Reply:

@@ -46,12 +46,12 @@ class Refused(ConnectionError):
 
 
 def api_key(name: str | None) -> str | None:
-  """The key that an environment variable holds; None for no name.
+  """The key that an environment variable holds; None for no name, or "".
 
   Raises ValueError, without the key, where there is none or it cannot stand in
   a header.
   """
-  if name is None:
+  if not name:
     return None
   # Not shown: it may be the key itself.
   if not re.fullmatch(r"[A-Z_][A-Z0-9_]*", name):
@@ -64,7 +64,7 @@ def api_key(name: str | None) -> str | None:
     wrong = "holds characters that no key has" if key else "is not set"
     raise ValueError(
       f"The environment variable {name} {wrong}.\n"
-      "It must hold the key of the endpoint; api_key_env=None sends none."
+      "It must hold the key of the endpoint; without api_key_env none is sent."
     )
   return key
 
@@ -160,9 +160,8 @@ class Connection:
       else:
         return self._said(raw)
       rest = max(pause, asked)
-      if (
-        tries > self.retries or waited + rest > PATIENCE or _stopped(rest, stop)
-      ):
+      last = tries > self.retries or waited + rest > PATIENCE
+      if last or _stopped(rest, stop):
         wish = f"; it asks for a pause of {asked:.0f} s" if asked else ""
         raise self._error(
           trouble,
@@ -185,7 +184,8 @@ class Connection:
         now = time.monotonic()
         turn = max(now, self._next)
         self._next = turn + self._pause
-      _stopped(turn - now, stop)
+      if _stopped(turn - now, stop):
+        raise self._error("not asked", "Another request failed before.")
 
   def _said(self, raw: bytes) -> Said:
     try:
@@ -283,7 +283,9 @@ def _said(error: HTTPError) -> str:
   except (OSError, HTTPException):
     return error.reason
   try:
-    return str(json.loads(raw)["error"]["message"])
+    said = json.loads(raw)["error"]
+    message, code = str(said["message"]), said.get("code")  # no dict: TypeError
+    return f"{code}: {message}" if isinstance(code, str) else message
   except NOT_JSON:
     return raw or error.reason
 
