@@ -1,19 +1,27 @@
 """Prompts of a source: turns that end with the user's, as rows have them."""
 
+import json
 from collections.abc import Iterable
 from typing import NamedTuple
 
 from alignjax.data import sources, suite, turns
 from alignjax.data.bad import BadRow
 from alignjax.data.said import said
+from alignjax.remote import kept
+
+CARRIED = ("task", "cluster", "source", "licence", "license")
 
 
 class Prompt(NamedTuple):
-  """id: the row's own, or its origin. row: all that it has."""
+  """id: the row's own, or a hash of its turns. row: all that it has."""
 
   id: str
   turns: tuple[dict, ...]
   row: dict
+
+  def carried(self) -> dict:
+    """What a row that is made of this one has of it."""
+    return {key: self.row[key] for key in CARRIED if key in self.row}
 
 
 def read(path: str, split: str, limit: int) -> list[Prompt]:
@@ -24,8 +32,14 @@ def read(path: str, split: str, limit: int) -> list[Prompt]:
     last answer. limit: rows, 0 for all.
 
   Raises BadRow for a row without a prompt, or with an id that another has, for
-  answers are told apart by it; ValueError where none is left.
+  answers are told apart by it; ValueError for no path, a limit below 0, and
+  where none is left.
   """
+  if not path or limit < 0:
+    raise ValueError(
+      f"prompts = {path!r}, limit = {limit}.\n"
+      "Legal: a file or a folder of rows with prompts, and 0 (all) or more."
+    )
   found: dict[str, Prompt] = {}
   ids: dict[str, str] = {}
   for row, origin in _rows(path, split, limit):
@@ -37,8 +51,9 @@ def read(path: str, split: str, limit: int) -> list[Prompt]:
     id = row.get("id")
     id = str(id) if isinstance(id, str | int) else ""
     turns.once(id, origin, ids)
-    one = Prompt(id or origin, asked, row)
-    found.setdefault(repr(asked), one)
+    text = json.dumps(asked)
+    one = Prompt(id or kept.digest(text)[:16], asked, row)
+    found.setdefault(text, one)
   if not found:
     raise ValueError(f"{path} ({split}) has no row.\nGive another split.")
   return [*found.values()]
