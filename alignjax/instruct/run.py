@@ -3,7 +3,7 @@
 A folder holds `rows.jsonl`, `rejected.jsonl` with the reason of each,
 `summary.json` with every count, and what was said, `writer.replies.jsonl`. A
 method is a function of its options and of what was said: the same command goes
-on where it stopped, and ends with the same bytes.
+on where it stopped, and ends with the same bytes of the first two.
 """
 
 import json
@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from alignjax.instruct.made import Left, Tools
+from alignjax.instruct.made import Left, Made, Tools
 from alignjax.log.provenance import environment
 from alignjax.log.records import line, replace_file
 
@@ -25,7 +25,7 @@ FREE |= {
 
 
 def run(
-  make: Callable,
+  make: Callable[[Tools], Made],
   tools: Tools,
   folder: Path,
   *,
@@ -49,7 +49,8 @@ def run(
       reasons[made.reason] += 1
       rejected.append({"reason": made.reason, **made.about})
     else:
-      made["made"] = {**made["made"], "by": tools.ask.writer.about}
+      how = made.get("made", {})
+      made["made"] = {**how, "by": tools.ask.writer.about}
       rows.append(made)
       if len(rows) % 16 == 0:
         show(f"{len(rows)} rows, {len(rejected)} left out")
@@ -91,7 +92,8 @@ def _check(folder: Path, about: Mapping) -> None:
       continue
     raise ValueError(
       f"{folder} has rows made with {key} = {before.get(key)!r}, now "
-      f"{now.get(key)!r}.\nGive another --workdir, or remove that one."
+      f"{now.get(key)!r}.\nGive another --workdir, or remove that one; what "
+      "was said is not asked again where its *.replies.jsonl are copied."
     )
 
 
