@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -32,6 +33,16 @@ def tools(tmp_path, say, judge=None, seed=0, name="r", **about):
 
   judged = ask(judge, f"{name}.judge", about) if judge else None
   return Tools(ask(say, name, {}), judged, seed)
+
+
+def unasked():
+  """Tools whose weights may not be read yet."""
+
+  def read():
+    raise AssertionError("weights were read before settings were checked")
+
+  ask = Ask(read, Path("nowhere"))
+  return Tools(ask, ask, 0)
 
 
 def parted(made):
@@ -215,7 +226,7 @@ def test_a_run_that_was_killed_ends_with_the_same_bytes(tmp_path, seeds):
 def test_a_folder_of_another_config_is_refused(tmp_path):
   def go(**config):
     return run(
-      lambda t: iter([{"id": "1", "made": {"how": "by hand"}}]),
+      lambda t: iter([{"id": "1"}]),
       tools(tmp_path, teacher),
       tmp_path,
       about={"seed": 0, "method": {"name": "m", "rows": 1}, **config},
@@ -226,6 +237,7 @@ def test_a_folder_of_another_config_is_refused(tmp_path):
   go()
   rows = (tmp_path / "rows.jsonl").read_bytes()
   go(method={"name": "m", "rows": 2})  # more of the same
+  assert json.loads(rows)["made"] == {"by": {"by": "r"}}  # it said nothing
   with pytest.raises(ValueError, match="made with seed = 0, now 1"):
     go(seed=1)
   with pytest.raises(ValueError, match="method.name = 'm', now 'n'"):
@@ -240,12 +252,18 @@ def test_a_folder_of_another_config_is_refused(tmp_path):
     (dict(machine=4), "machine = 4"),
     (dict(likeness=0.0), "likeness"),
     (dict(examples=3), "of the seeds 2 are"),
+    (dict(examples=-1), "examples = -1"),
+    (dict(rounds=0), "rounds = 0.\nLegal: 1 or more"),
+    (dict(prompts=0), "prompts = 0"),
+    (dict(rows=0), "rows = 0"),
+    (dict(seeds=""), "seeds is empty"),
   ),
 )
-def test_settings_that_cannot_be_are_refused(tmp_path, seeds, changes, message):
-  t = tools(tmp_path, teacher)
+def test_settings_that_cannot_be_are_refused(seeds, changes, message):
   with pytest.raises(ValueError, match=message):
-    parted(self_instruct.make(t, seeds=seeds, **OPTIONS | changes))
+    parted(
+      self_instruct.make(unasked(), **dict(seeds=seeds) | OPTIONS | changes)
+    )
 
 
 @pytest.mark.parametrize(
@@ -347,6 +365,45 @@ def test_instances_by_a_guideline(tmp_path):
   assert labels == 5 * ["polite", "rude"]
 
 
+@pytest.mark.parametrize(
+  "changes, message",
+  (
+    (dict(rows=0), "rows = 0"),
+    (dict(rounds=0), "rounds = 0"),
+    (dict(prompts=0), "prompts = 0"),
+    (dict(examples=0), "examples = 0"),
+    (dict(likeness=-1.0), "likeness = -1.0"),
+    (dict(guideline=""), "guideline = '' is no file"),
+    (dict(guideline="none.md"), "guideline = 'none.md' is no file"),
+  ),
+)
+def test_a_guideline_that_cannot_be_is_refused(tmp_path, changes, message):
+  file = tmp_path / "tone.md"
+  file.write_text(GUIDELINE)
+  options = dict(rows=9, rounds=1, prompts=1, examples=2, likeness=0.7)
+  options |= dict(guideline=str(file)) | changes
+  with pytest.raises(ValueError, match=message):
+    parted(guideline.make(unasked(), **options))
+
+
+def test_what_has_no_form_is_kept_with_its_reason(tmp_path, seeds):
+  file = tmp_path / "tone.md"
+  file.write_text(GUIDELINE)
+  options = dict(rows=9, rounds=1, prompts=1, examples=2, likeness=0.7)
+  t = tools(tmp_path, lambda request: "Here is one.", name="a")
+  _, left = parted(guideline.make(t, guideline=str(file), **options))
+  assert left[0].about["said"] == "Here is one."
+
+  def say(request):
+    said = teacher(request)
+    return "Just so." if "sky" in request.turns[-1]["content"][:30] else said
+
+  t = tools(tmp_path, say, name="b")
+  _, left = parted(self_instruct.make(t, seeds=seeds, **OPTIONS))
+  (one,) = [x for x in left if "sky" in x.about.get("instruction", "")]
+  assert one.reason == "no answer" and one.about["said"] == "Just so."
+
+
 @pytest.fixture
 def asked(tmp_path):
   file = tmp_path / "prompts.jsonl"
@@ -365,9 +422,13 @@ def asked(tmp_path):
   return str(file)
 
 
-def test_prompts_of_rows_of_any_format_each_once(asked):
+def test_prompts_of_rows_of_any_format_each_once(tmp_path, asked):
   found = prompts.read(asked, "train", 0)
-  assert [p.id for p in found] == ["p0", "p1", f"{asked}:4"]
+  assert [p.id for p in found][:2] == ["p0", "p1"]
+  copy = tmp_path / "copy.jsonl"
+  copy.write_bytes(Path(asked).read_bytes())
+  # Without an id the turns are told apart, wherever they stand.
+  assert prompts.read(str(copy), "train", 0)[2].id == found[2].id
   assert [len(p.turns) for p in found] == [1, 1, 3]
   assert [p.id for p in prompts.read("suite", "train", 2)]
   assert len(prompts.read(asked, "train", 1)) == 1
@@ -387,6 +448,56 @@ def test_prompts_that_cannot_be_are_refused(tmp_path, second, message):
   file.write_text("".join(json.dumps(row) + "\n" for row in rows))
   with pytest.raises(ValueError, match=message):
     prompts.read(str(file), "train", 0)
+
+
+@pytest.mark.parametrize("path, limit", (("", 0), ("suite", -1)))
+def test_prompts_of_no_path_are_refused(path, limit):
+  with pytest.raises(ValueError, match=f"prompts = '{path}', limit = {limit}"):
+    prompts.read(path, "train", limit)
+
+
+REFUSED = Reply("", False, 0, 0, "refused by the server")
+
+
+def test_what_is_refused_is_left_out(tmp_path, seeds):
+  file = tmp_path / "one.jsonl"
+  row = {"prompt": "p", "licence": "CC0", "cluster": "math"}
+  file.write_text(json.dumps(row) + "\n")
+  options = dict(prompts=str(file), split="train", limit=0)
+  best = options | dict(n=2, reward=f"{__name__}.longer", least=0.0)
+  fed = options | dict(principles="", agree=True)
+  t = tools(tmp_path, lambda request: REFUSED, lambda request: "[[1]]")
+  for made in (
+    best_of.make(t, **best),
+    ai_feedback.make(t, **fed),
+    self_instruct.make(t, seeds=seeds, **OPTIONS),
+  ):
+    rows, left = parted(made)
+    assert not rows and [x.reason for x in left] == ["refused by the server"]
+
+  def say(request):
+    return "xy"[request.draw]
+
+  t = tools(tmp_path, say, lambda request: REFUSED, name="j")
+  _, left = parted(ai_feedback.make(t, **fed))
+  assert [x.reason for x in left] == ["refused by the server"]
+  # A comparison that is too long for a judge stops nothing, either.
+  said = iter(["[[1]]", "[[2]]"])
+  t = tools(tmp_path, say, lambda request: next(said), name="k")
+
+  def check(requests):
+    if any("y" in r.turns[-1]["content"].split() for r in requests):
+      raise ValueError("too long")
+
+  t.judge.writer = t.judge.writer._replace(check=check)
+  _, left = parted(ai_feedback.make(t, **fed))
+  assert [x.reason for x in left] == ["a comparison that the judge cannot read"]
+  assert left[0].about["said"] == "too long"
+  t.judge.writer = t.judge.writer._replace(check=lambda requests: None)
+  # And a row has the rights and the cluster of its prompt.
+  for made in (best_of.make(t, **best), ai_feedback.make(t, **fed)):
+    (row,), _ = parted(made)
+    assert row["licence"] == "CC0" and row["cluster"] == "math"
 
 
 def longer(turns, texts, rows):
@@ -450,13 +561,26 @@ def test_the_first_of_equals_and_only_numbers(tmp_path, rule, best):
   (
     (dict(n=1), "n = 1"),
     (dict(reward="nowhere"), "is no folder of a reward"),
-    (dict(reward=f"{__name__}.too_few"), "gives 1 scores for 6 answers"),
+    (dict(reward="alignjax.rewards.length"), "missing .* argument: 'low'"),
+    (dict(reward="broken_rule.score"), "No module named 'not_there'"),
+    (dict(least=float("nan")), "least = nan"),
   ),
 )
-def test_a_best_that_cannot_be_is_refused(tmp_path, asked, changes, message):
+def test_a_best_that_cannot_be_is_refused(
+  tmp_path, asked, monkeypatch, changes, message
+):
   options = dict(prompts=asked, split="train", limit=0, n=2, least=0.0)
   options |= dict(reward=f"{__name__}.longer") | changes
+  (tmp_path / "broken_rule.py").write_text("import not_there\n")
+  monkeypatch.syspath_prepend(tmp_path)
   with pytest.raises(ValueError, match=message):
+    parted(best_of.make(unasked(), **options))
+
+
+def test_a_rule_that_gives_too_few_scores_is_refused(tmp_path, asked):
+  options = dict(prompts=asked, split="train", limit=0, n=2, least=0.0)
+  options |= dict(reward=f"{__name__}.too_few")
+  with pytest.raises(ValueError, match="gives 1 scores for 6 answers"):
     parted(best_of.make(tools(tmp_path, lambda request: "x"), **options))
 
 
@@ -559,6 +683,8 @@ def test_ai_feedback_needs_a_judge_and_principles(tmp_path, asked):
   with pytest.raises(ValueError, match="nobody compares"):
     t = tools(tmp_path, lambda r: "x")
     parted(ai_feedback.make(t, principles="", **options))
+  with pytest.raises(ValueError, match="principles = 'none.md' is no file"):
+    parted(ai_feedback.make(unasked(), principles="none.md", **options))
   file = tmp_path / "none.md"
   file.write_text("Be good.")
   with pytest.raises(ValueError, match="has no principle"):

@@ -1,6 +1,7 @@
 """What a method yields: a row, or what was left out and why."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 from alignjax.instruct.writers import Ask
@@ -22,3 +23,22 @@ class Tools(NamedTuple):
 
 
 Made = Iterator[dict | Left]
+
+
+def file(key: str, path: str) -> Path:
+  """The file that a key of `config.method` names; raises where it is none."""
+  if not Path(path).is_file():
+    raise ValueError(
+      f"config.method.{key} = {path!r} is no file.\n"
+      f"Name one: --config.method.{key}=FILE."
+    )
+  return Path(path)
+
+
+def at_least(least: int, **options: int) -> None:
+  """Raises where an option of `config.method` is below what makes sense."""
+  for key, value in options.items():
+    if value < least:
+      raise ValueError(
+        f"config.method.{key} = {value}.\nLegal: {least} or more."
+      )

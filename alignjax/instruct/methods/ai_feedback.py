@@ -12,7 +12,7 @@ from pathlib import Path
 
 from alignjax.evals.judges import question
 from alignjax.instruct import prompts as asked
-from alignjax.instruct.made import Left, Made, Tools
+from alignjax.instruct.made import Left, Made, Tools, file
 from alignjax.instruct.writers import Ask, Reply, Request
 
 PRINCIPLES = Path(__file__).parents[1] / "principles.md"
@@ -66,7 +66,8 @@ def make(
       "config.judge is empty: nobody compares.\nGive it the keys of "
       "config.writer (configs/ai_feedback.py)."
     )
-  rules = read_principles(Path(principles) if principles else PRINCIPLES)
+  given = file("principles", principles) if principles else PRINCIPLES
+  rules = read_principles(given)
   found = asked.read(prompts, split, limit)
   replies = tools.ask([Request(p.turns, k) for p in found for k in range(2)])
   pairs, said = [], []
@@ -76,15 +77,23 @@ def make(
       yield Left(reason, {"prompt": p.id})
       continue
     rule = random.Random(f"{tools.seed} {p.id}").choice(rules)
-    pairs.append((p, a.text, b.text, rule))
     orders = (a, b), (b, a)
-    said += [_compared(p, *two, rule, tools.judge) for two in orders]
-  points = [_point(r, tools.judge) for r in tools.judge(said)]
+    both = [_compared(p, *two, rule, tools.judge) for two in orders]
+    if fault := next(filter(None, map(tools.judge.fault, both)), ""):
+      about = {"prompt": p.id, "said": fault}
+      yield Left("a comparison that the judge cannot read", about)
+      continue
+    pairs.append((p, a.text, b.text, rule))
+    said += both
+  verdicts = tools.judge(said)
+  points = [_point(r, tools.judge) for r in verdicts]
   for i, (p, a, b, rule) in enumerate(pairs):
     first, second = both = points[2 * i : 2 * i + 2]
     about = {"prompt": p.id, "first": both, "principle": rule}
     if first is None or second is None:
-      yield Left("no verdict", about)
+      own = verdicts[2 * i : 2 * i + 2]
+      reason = next((r.refused for r in own if r.refused), "no verdict")
+      yield Left(reason, about | {"said": [r.text for r in own]})
       continue
     label = (first + 1 - second) / 2
     one = (first - 0.5) * (second - 0.5) < 0  # both speak for one answer
@@ -95,6 +104,7 @@ def make(
     chosen, rejected = (a, b) if label > 0.5 else (b, a)
     yield {
       "id": f"ai-feedback/{p.id}",
+      **p.carried(),
       "prompt": list(p.turns),
       "chosen": chosen,
       "rejected": rejected,
@@ -124,6 +134,8 @@ def read_principles(path: Path) -> list[str]:
 
 
 def _unfit(a: Reply, b: Reply) -> str:
+  if refused := a.refused or b.refused:
+    return refused
   if a.cut or b.cut:
     return "an answer was cut at the limit of tokens"
   if not a.text.strip() or not b.text.strip():

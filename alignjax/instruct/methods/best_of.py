@@ -7,13 +7,14 @@ and what comes out of it may sample the next round.
 """
 
 import importlib
+import inspect
 import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from alignjax.instruct import prompts as asked
-from alignjax.instruct.made import Left, Made, Tools
+from alignjax.instruct.made import Left, Made, Tools, at_least
 from alignjax.instruct.writers import Request
 from alignjax.scoring.answers import scorer
 
@@ -34,23 +35,27 @@ def make(
     model, or `module.function` of one of yours as in `alignjax.rewards`.
   least: the score below which no answer is good enough.
 
-  Raises ValueError for n below 2 and for a reward that cannot be read.
+  Raises ValueError for n below 2, and for a reward that cannot be read or does
+  not take what rules take.
   """
-  if n < 2:
-    raise ValueError(f"method.n = {n}; the best is of 2 answers or more.")
-  score = _reward(reward)  # before anything is sampled
+  at_least(2, n=n)
+  if math.isnan(least):
+    raise ValueError("config.method.least = nan.\nLegal: a number.")
   found = asked.read(prompts, split, limit)
+  score = _reward(reward)  # before anything is sampled
   replies = tools.ask([Request(p.turns, k) for p in found for k in range(n)])
   given = [
     (p, [r for r in replies[i * n : i * n + n] if _whole(r)])
     for i, p in enumerate(found)
   ]
   scores = iter(score([(p, r.text) for p, several in given for r in several]))
-  for p, several in given:
+  for i, (p, several) in enumerate(given):
     own = [(next(scores), r.text) for r in several]
     known = [(s, x) for s, x in own if s is not None and math.isfinite(s)]
     if not known:
-      yield Left("no answer that is whole and has a score", {"prompt": p.id})
+      refused = replies[i * n].refused
+      reason = refused or "no answer that is whole and has a score"
+      yield Left(reason, {"prompt": p.id})
       continue
     best, text = max(known, key=lambda one: one[0])  # the first of equals
     if best < least:
@@ -59,6 +64,7 @@ def make(
       continue
     yield {
       "id": f"best-of-{n}/{p.id}",
+      **p.carried(),
       "messages": [*p.turns, {"role": "assistant", "content": text}],
       "score": best,
       "made": {
@@ -90,12 +96,13 @@ def _reward(reward: str) -> Callable:
   sys.path.append(str(Path.cwd()))  # a command's own is where Python's is
   try:
     rule = getattr(importlib.import_module(module), name)
-  except (ImportError, AttributeError, ValueError):
+    inspect.signature(rule).bind([], [], [])
+  except (ImportError, AttributeError, ValueError, TypeError) as error:
     raise ValueError(
-      f"method.reward = {reward!r} is no folder of a reward model, and no "
-      "function can be imported by that name.\nGive what `alignjax export` "
+      f"method.reward = {reward!r} is no folder of a reward model, and no rule "
+      f"of (prompts, answers, rows): {error}.\nGive what `alignjax export` "
       "writes of a run of configs/reward.py, or module.function."
-    ) from None
+    ) from error
 
   def scored(pairs):
     turns, texts = [p.turns for p, _ in pairs], [text for _, text in pairs]

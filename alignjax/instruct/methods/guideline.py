@@ -10,7 +10,7 @@ from pathlib import Path
 from alignjax.evals.files import identity
 from alignjax.instruct import guidelines, parsing
 from alignjax.instruct.guidelines import Guideline, Instance
-from alignjax.instruct.made import Left, Made, Tools
+from alignjax.instruct.made import Left, Made, Tools, at_least, file
 from alignjax.instruct.novelty import Pool
 from alignjax.instruct.writers import Request
 
@@ -35,9 +35,15 @@ def make(
     positive ones shown in each. likeness: the ROUGE-L with an earlier instance,
     or with an example, from which one is not new.
 
-  Raises ValueError for a guideline that cannot be read.
+  Raises ValueError for a guideline that cannot be read, and settings that
+  cannot be.
   """
-  given = guidelines.read(Path(guideline))
+  at_least(1, rows=rows, rounds=rounds, prompts=prompts, examples=examples)
+  if not 0 < likeness <= 1:
+    raise ValueError(
+      f"config.method.likeness = {likeness}.\nLegal: above 0, at most 1."
+    )
+  given = guidelines.read(file("guideline", guideline))
   digest = identity(guideline)
   pool = Pool(_text(one) for one in (*given.positive, *given.negative))
   count = 0
@@ -53,11 +59,13 @@ def make(
         _given(found.get("Input", "")), found.get("Output", ""), ""
       )
       about = {"input": one.input, "output": one.output, "round": number}
-      reason = _unfit(given, found, one, reply.cut, pool, likeness)
+      reason = reply.refused
+      reason = reason or _unfit(given, found, one, reply.cut, pool, likeness)
       if not reason and label and one.output.strip() != label:
         reason = "another label than asked for"
       if reason:
-        yield Left(reason, about)
+        formless = not {"Input", "Output"} <= found.keys()
+        yield Left(reason, about | ({"said": reply.text} if formless else {}))
         continue
       pool.add(_text(one))
       count += 1

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from alignjax.data import self_instruct, sources
 from alignjax.instruct import parsing
-from alignjax.instruct.made import Left, Made, Tools
+from alignjax.instruct.made import Left, Made, Tools, at_least
 from alignjax.instruct.novelty import Pool
 from alignjax.instruct.writers import Request
 
@@ -78,12 +78,28 @@ def make(
 
   Raises ValueError for seeds that are too few, and settings that cannot be.
   """
+  at_least(1, rows=rows, rounds=rounds, prompts=prompts, more=more)
+  at_least(0, examples=examples)
+  if not seeds:
+    raise ValueError(
+      "config.method.seeds is empty.\nGive tasks of people, a file."
+    )
   people = read_seeds(seeds)
   if not 0 <= machine < shown <= len(people) or not 0 < likeness <= 1:
     raise ValueError(
       f"method: shown = {shown} of {len(people)} seeds, machine = {machine}, "
       f"likeness = {likeness}.\n"
       "Legal: 0 ≤ machine < shown ≤ the number of seeds, and 0 < likeness ≤ 1."
+    )
+  by_kind = {
+    kind: [seed for seed in people if seed.classification == kind]
+    for kind in (True, False)
+  }
+  if min(map(len, by_kind.values())) < examples:
+    raise ValueError(
+      f"method.examples = {examples}: of the seeds {len(by_kind[True])} are "
+      f"classifications and {len(by_kind[False])} are not.\n"
+      "Give fewer, or more seeds of both kinds (is_classification)."
     )
   told = [seed.instruction for seed in people]
   pool, ours, count = Pool(told), [], 0
@@ -97,7 +113,8 @@ def make(
     for reply in tools.ask(asked):
       found = parsing.numbered(reply.text, reply.cut)
       if not found:
-        yield Left("no list of tasks", {"said": reply.text, "round": number})
+        about = {"said": reply.text, "round": number}
+        yield Left(reply.refused or "no list of tasks", about)
       for text in found:
         text = _bare(text)
         if reason := unfit(text) or _known(text, pool, likeness):
@@ -108,7 +125,7 @@ def make(
     if not fresh:
       continue
     ours += fresh
-    for found in _instances(tools, draw, fresh, people, examples):
+    for found in _instances(tools, draw, fresh, by_kind, examples):
       if isinstance(found, Left):
         yield found._replace(about=found.about | {"round": number})
         continue
@@ -190,20 +207,10 @@ def _instances(
   tools: Tools,
   draw: random.Random,
   fresh: Sequence[str],
-  people: Sequence[Seed],
+  by_kind: Mapping[bool, Sequence[Seed]],
   examples: int,
 ) -> Iterator:
   """(row, kind) or Left of each instruction."""
-  by_kind = {
-    kind: [seed for seed in people if seed.classification == kind]
-    for kind in (True, False)
-  }
-  if min(map(len, by_kind.values())) < examples:
-    raise ValueError(
-      f"method.examples = {examples}: of the seeds {len(by_kind[True])} are "
-      f"classifications and {len(by_kind[False])} are not.\n"
-      "Give fewer, or more seeds of both kinds (is_classification)."
-    )
   kinds = _kinds(tools, draw, fresh, by_kind, examples)
   asked, branches = [], []
   for text, kind in zip(fresh, kinds):
@@ -219,8 +226,9 @@ def _instances(
     if row["input"].strip(" .").casefold() in NONE:
       row["input"] = ""
     row["output"] = found.get("Answer", "")
-    reason = instance_unfit(row, reply.cut)
-    yield Left(reason, row) if reason else (row, branch)
+    reason = reply.refused or instance_unfit(row, reply.cut)
+    about = row if "Answer" in found else row | {"said": reply.text}
+    yield Left(reason, about) if reason else (row, branch)
 
 
 def _parts(text: str) -> dict[str, str]:
