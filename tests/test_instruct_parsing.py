@@ -101,10 +101,19 @@ def test_a_guideline_is_read(tmp_path):
   assert found.negative[0].because == "friendly is no label."
 
 
+def test_what_stands_in_a_fence_is_no_heading(tmp_path):
+  text = GUIDELINE.replace(
+    "Input: Thank you kindly.", "Input: ```py\n# Thank you\n## Checks\n```"
+  )
+  assert read(tmp_path, text).positive[0].input == "# Thank you\n## Checks"
+
+
 @pytest.mark.parametrize(
   "old, new, message",
   (
     ("# Tone", "Tone", "does not begin with a title"),
+    ("# Tone", "No names.\n# Tone", "does not begin with a title"),
+    ("[polite, rude]", "[polite, no]", "'labels' has False.*\n.*quotes"),
     ("## Rules", "## Rulez", "tone.md:6: section 'Rulez' is unknown"),
     ("## Rules", "## Checks", "'Checks' is twice"),
     ("Say whether the e-mail is polite\nor rude.", "", "lacks a sentence"),
@@ -132,8 +141,8 @@ def test_what_is_wrong_with_a_guideline_is_said(tmp_path, old, new, message):
     ("input_max_words: 1", "any", False),
     ("pattern: '\\d+ kg'", "12 kg", True),
     ("pattern: '\\d+ kg'", "12 kg.", False),
-    ("contains: [kg, 12]", "12 KG", True),
-    ("contains: [kg, 12]", "kg", False),
+    ("contains: [kg, '12']", "12 KG", True),
+    ("contains: [kg, '12']", "kg", False),
     ("avoids: [Sorry]", "so sorry", False),
     ("json: true", '{"a": 1}', True),
     ("json: true", "{a}", False),

@@ -59,10 +59,12 @@ def read(path: Path) -> Guideline:
   Raises ValueError, with the line, for a part that is missing or unknown.
   """
   text = path.read_text("utf-8")
-  heads = [*re.finditer(r"^(#{1,2}) +(.+?) *$", text, re.M)]
-  if not heads or len(heads[0][1]) != 1:
+  # Within a fence a # is of the text.
+  bare = re.sub(r"(?s)```.*?```", lambda m: m[0].replace("#", "-"), text)
+  heads = [*re.finditer(r"^(#{1,2}) +(.+?) *$", bare, re.M)]
+  if not heads or len(heads[0][1]) != 1 or bare[: heads[0].start()].strip():
     raise ValueError(
-      f"{path} does not begin with a title.\n"
+      f"{path} does not begin with a title; what stands before is not read.\n"
       "Write `# Title`, what is asked for, and sections: "
       f"{', '.join('## ' + name.capitalize() for name in SECTIONS)}."
     )
@@ -139,13 +141,13 @@ def _size(text: str) -> int:
 
 
 def _has(parts: list, text: str) -> list[bool]:
-  return [str(part).casefold() in text.casefold() for part in parts]
+  return [part.casefold() in text.casefold() for part in parts]
 
 
 _Check = Callable[..., bool]
 # Name → type, and whether (value, input, output) keeps it.
 _CHECKS: Mapping[str, tuple[type, _Check]] = {
-  "labels": (list, lambda v, i, o: o in map(str, v)),
+  "labels": (list, lambda v, i, o: o in v),
   "min_words": (int, lambda v, i, o: _size(o) >= v),
   "max_words": (int, lambda v, i, o: _size(o) <= v),
   "input_min_words": (int, lambda v, i, o: _size(i) >= v),
@@ -179,6 +181,12 @@ def _checks(text: str, path: Path) -> dict:
         f"{path}: check {name!r} {wants or 'is unknown'}.\n"
         f"Legal: {', '.join(_CHECKS)}."
       )
+    for one in value if kind is list else ():
+      if not isinstance(one, str):  # YAML's yes is true
+        raise ValueError(
+          f"{path}: check {name!r} has {one!r}, which is no text.\n"
+          "Put it in quotes, as it is to be written."
+        )
   if "pattern" in found:
     try:
       re.compile(found["pattern"])

@@ -93,7 +93,7 @@ def _request(
   draw = random.Random(f"{seed} {number}")
   shown = draw.sample(given.positive, min(examples, len(given.positive)))
   labels = given.checks.get("labels", [])
-  label = str(labels[number % len(labels)]) if labels else ""
+  label = labels[number % len(labels)] if labels else ""
   told = [f"Task: {given.task}"]
   if given.rules:
     told.append(f"Rules:\n{given.rules}")
