@@ -678,6 +678,19 @@ def test_labels_of_two_probabilities(tmp_path, sure, agree, label):
     assert rows[0]["chosen"] == ("b" if sure[0] == "0.2" else "a")
 
 
+def test_principles_as_lists_are_written(tmp_path):
+  file = tmp_path / "p.md"
+  file.write_text("1. Be kind.\n2. Be brief\nand short.\n\nNot this.\n")
+  found = ai_feedback.read_principles(file)
+  assert found == ["Be kind.", "Be brief and short."]
+  file.write_text("# P\n- Be kind:\n  - in words\n* Be brief.\n# More\n")
+  found = ai_feedback.read_principles(file)
+  assert found == ["Be kind: - in words", "Be brief."]
+  file.write_text("- Prefer what does not say {prompt}.\n")
+  with pytest.raises(ValueError, match="{prompt} in .* would be replaced"):
+    ai_feedback.read_principles(file)
+
+
 def test_ai_feedback_needs_a_judge_and_principles(tmp_path, asked):
   options = dict(prompts=asked, split="train", limit=0, agree=True)
   with pytest.raises(ValueError, match="nobody compares"):

@@ -120,16 +120,24 @@ def make(
 
 
 def read_principles(path: Path) -> list[str]:
-  """The items of a Markdown list.
+  """The items of lists in Markdown, each up to an empty line or the next.
 
-  Raises ValueError where there is none.
+  Raises ValueError where there is none, and for one that holds a name in braces
+  of the question to the judge.
   """
   text = path.read_text("utf-8")
-  found = re.findall(r"^[-*] +(.+(?:\n {2,}\S.*)*)", text, re.M)
+  mark = r"(?:[-*]|\d+[.)]) +"
+  found = re.findall(rf"^{mark}(.+(?:\n(?!{mark}|#).*\S.*)*)", text, re.M)
   if not found:
     raise ValueError(
       f"{path} has no principle.\nWrite each as an item of a list: - …"
     )
+  for item in found:
+    if name := re.search(r"\{(prompt|first|second|how)\}", item):
+      raise ValueError(
+        f"{path}: {name[0]} in {item[:60]!r} would be replaced by a text.\n"
+        "Write it without braces."
+      )
   return [" ".join(item.split()) for item in found]
 
 
