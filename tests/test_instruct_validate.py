@@ -361,6 +361,22 @@ def test_every_rule_is_of_a_severity_and_says_why():
     assert rule.why and rule.remedy
 
 
+def test_pairs_that_contradict_and_turns_without_text(tmp_path):
+  pair = {"prompt": "Which river?", "chosen": "The Arl.", "rejected": "None."}
+  turned = pair | {"chosen": "None.", "rejected": "The Arl."}
+  tie = pair | {"prompt": "What sea?", "label": 0.5}
+  again = turned | {"prompt": "What sea?", "label": 0.5}
+  path = write(tmp_path / "a.jsonl", pair, turned, tie, again)
+  told = [(f"{2}", f"{path}:1 prefers the other side")]
+  assert found(path, "contradiction") == told
+  said = [
+    (r, t) for r, t in zip(2 * ("user", "assistant"), ("a", " ", "b", "c"))
+  ]
+  messages = [{"role": role, "content": text} for role, text in said]
+  path = write(tmp_path / "b.jsonl", {"messages": messages}, row(0))
+  assert [line for line, _ in found(path, "empty turn")] == ["1"]
+
+
 def test_the_remedy_of_a_refused_row_is_its_last_line():
   from alignjax.data.bad import BadRow
 

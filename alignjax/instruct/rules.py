@@ -74,6 +74,16 @@ RULES = {
     "two answers to one prompt may be meant",
     "keep the better answer, or make them a pair of preferences",
   ),
+  "contradiction": Rule(
+    "warning",
+    "two people may differ, and training draws both ways",
+    "keep the right one, or make them one row with a label",
+  ),
+  "empty turn": Rule(
+    "warning",
+    "what a model said before is learned as well, and so is saying nothing",
+    "write the turn, or end the row before it",
+  ),
   "language": Rule(
     "warning",
     "commonest words tell a language, and a translation has two",

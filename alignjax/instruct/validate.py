@@ -186,21 +186,25 @@ class _Reading:
   def _repeats(self, one: Said, origin: str) -> None:
     """Exact repeats first: what stands twice is near, and has its prompt."""
     asked = [f"{m['role']}:{m['content']}" for m in one.prompt]
-    sides = [f"{m['role']}:{m['content']}" for a in one.answers for m in a]
     labels = list(map(str, one.labels))
-    whole = [one.kind, *asked, "", *sides, "", *labels]
-    first = self.seen.rows.first(whole, origin)
+
+    def whole(answers) -> list[str]:
+      sides = [f"{m['role']}:{m['content']}" for a in answers for m in a]
+      return [one.kind, *asked, "", *sides, "", *labels]
+
+    turned = self.seen.rows.where(whole(one.answers[::-1]))
+    if one.kind == "pairs" and turned and labels != ["0.5"]:
+      self._tell(origin, "contradiction", f"{turned} prefers the other side")
+    first = self.seen.rows.first(whole(one.answers), origin)
     if first:
       self._tell(origin, "duplicate", f"the same stands in {first}")
       return
     if one.kind == "conversation":
-      first = self.seen.prompts.first(asked, origin)
-      if first:
+      if first := self.seen.prompts.first(asked, origin):
         what = f"{first} has the same prompt and another answer"
         self._tell(origin, "repeated prompt", what)
     text = "\n".join(joined(part) for part in (one.prompt, *one.answers))
-    near = self.seen.near.nearest(text, origin)
-    if near:
+    if near := self.seen.near.nearest(text, origin):
       what = f"{near[1]:.3f} of its shingles and those of {near[0]} are shared"
       self._tell(origin, "near duplicate", what)
 
@@ -211,6 +215,8 @@ class _Reading:
     for k, answer in enumerate(answers):
       name = "text" if one.kind == "text" else "answer"
       parts[name if len(answers) == 1 else f"{name} {k + 1}"] = answer
+    if any(not m["content"].strip() for m in one.prompt):
+      self._tell(origin, "empty turn", "a turn before the answer has no text")
     own, spoken = self.checks.language, ""
     low, high = self.checks.min_words, self.checks.max_words
     for name, text in parts.items():
