@@ -11,8 +11,8 @@ may have `answers` and a `metric` of its own: one that asks the other way round
 (Wei et al. 2022, section 2.1) does.
 
 Phrasings read the fields, `choices`, `answers` and `gold`, the first answer. A
-prompt that reads what its completion is made of is refused. A null is false in
-an `if`; a row where it would be printed is left out.
+prompt that reads what its completion is made of is refused. A null is none, and
+false in an `if`; a row where it would be printed, or gone through, is left out.
 """
 
 import re
