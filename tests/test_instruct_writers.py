@@ -83,6 +83,16 @@ def test_the_same_is_asked_once_and_a_writer_is_read_late(tmp_path):
   assert asked == [["a", "b"]] and read == [1]
 
 
+def test_a_model_of_ours_is_read_when_it_is_asked(tmp_path):
+  from alignjax.build.writers import tools
+
+  config = common.writing({"name": "any"})
+  config.model.path = str(tmp_path / "nowhere")
+  found = tools(config, tmp_path, lambda *shown: None)
+  with pytest.raises((FileNotFoundError, ValueError), match="nowhere"):
+    found.ask([say("a")])
+
+
 def test_what_was_kept_without_refusals_is_read(tmp_path):
   file = tmp_path / "r"
   Ask(scripted([]), file)([say("a")])
