@@ -561,6 +561,7 @@ def test_the_first_of_equals_and_only_numbers(tmp_path, rule, best):
   (
     (dict(n=1), "n = 1"),
     (dict(reward="nowhere"), "is no folder of a reward"),
+    (dict(reward=""), "reward = '' is no folder"),
     (dict(reward="alignjax.rewards.length"), "missing .* argument: 'low'"),
     (dict(reward="broken_rule.score"), "No module named 'not_there'"),
     (dict(least=float("nan")), "least = nan"),

@@ -84,7 +84,7 @@ def _whole(reply) -> bool:
 
 def _reward(reward: str) -> Callable:
   """(prompt, answer) pairs → a score of each, None for none."""
-  if Path(reward).is_dir():
+  if reward and Path(reward).is_dir():
     model, _ = scorer(reward, None)
 
     def judged(pairs):
