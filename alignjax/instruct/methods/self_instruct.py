@@ -82,7 +82,7 @@ def make(
   at_least(0, examples=examples)
   if not seeds:
     raise ValueError(
-      "config.method.seeds is empty.\nGive tasks of people, a file."
+      "config.method.seeds is empty.\nGive a file of tasks that people wrote."
     )
   people = read_seeds(seeds)
   if not 0 <= machine < shown <= len(people) or not 0 < likeness <= 1:
