@@ -271,7 +271,7 @@ def test_settings_that_cannot_be_are_refused(seeds, changes, message):
   (
     ("Input: a\nOutput: b", ("a", "b")),
     ("Input: a\nAnswer: run\nOutput: 5\nend", ("a", "run\nOutput: 5\nend")),
-    ("Input: a\nOutput: run\nOutput: 5", ("a", "run\nOutput: 5")),
+    ("Input: a\nOutput: one\nOutput: two", ("a", "one")),
     ("Input: a\nAnswer: do\nTask: this", ("a", "do\nTask: this")),
     ("Input: a\nAnswer: b\nTask: T\nInput: c\nAnswer: d", ("a", "b")),
     ("Answer: b\nInput: a\nTask: T\nAnswer: d\nInput: c", ("a", "b")),

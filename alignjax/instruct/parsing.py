@@ -28,26 +28,20 @@ def numbered(text: str, cut: bool) -> list[str]:
 def parts(text: str, names: Sequence[str]) -> dict[str, str]:
   """What stands after `Name:` at the start of a line, up to the next one.
 
-  Names are compared without case; the first of each counts, and where the first
-  one of all comes again another example begins, which is left out. Names that
-  are not there are left out.
+  The first of each name; names are compared without case. Names that are not
+  there are left out.
   """
   either = "|".join(map(re.escape, names))
   found = [*re.finditer(rf"^[*#\s]*({either})[*\s]*:[*]*", text, re.M | re.I)]
   known = {name.casefold(): name for name in names}
-  heads: dict[str, re.Match] = {}
-  end = len(text)
-  for here in found:
+  taken: dict[str, str] = {}
+  for here, after in zip(found, [*found[1:], None]):
     name = known[here[1].casefold()]
-    if name == next(iter(heads), None):
-      end = here.start()
-      break
-    heads.setdefault(name, here)
-  ends = [*(head.start() for head in heads.values()), end][1:]
-  return {
-    name: _unfenced(text[head.end() : end].strip())
-    for (name, head), end in zip(heads.items(), ends)
-  }
+    if name in taken:
+      break  # another example begins, or a second try
+    end = after.start() if after else len(text)
+    taken[name] = _unfenced(text[here.end() : end].strip())
+  return taken
 
 
 def _unfenced(text: str) -> str:
