@@ -3,7 +3,6 @@
 import math
 import re
 import threading
-from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
 from alignjax.instruct.writers import Reply, Writer
@@ -75,7 +74,8 @@ def endpoint(
 
     with ThreadPoolExecutor(workers) as pool:
       try:
-        for done in as_completed([*map(pool.submit, *_each(one, requests))]):
+        jobs = [pool.submit(one, i) for i in range(len(requests))]
+        for done in as_completed(jobs):
           done.result()
       except BaseException:
         stop.set()
@@ -84,7 +84,3 @@ def endpoint(
 
   # The url is left out: the same model may be asked elsewhere.
   return Writer({"model": model, **settings}, answer, 0)
-
-
-def _each(one: Callable, requests: Sequence) -> tuple[list, range]:
-  return [one] * len(requests), range(len(requests))
