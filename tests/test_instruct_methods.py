@@ -1,5 +1,6 @@
 """Methods over a writer that is told what to say: rows, what is left out."""
 
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -192,7 +193,7 @@ def test_a_run_that_was_killed_ends_with_the_same_bytes(tmp_path, seeds):
       make,
       tools(folder, say),
       folder,
-      about={"seed": 0},
+      about={"seed": 0, "method": {"name": "m", "seeds": seeds, "rows": 3}},
       prices=prices,
       show=lambda text: None,
     )
@@ -219,6 +220,8 @@ def test_a_run_that_was_killed_ends_with_the_same_bytes(tmp_path, seeds):
   # 5 tokens read at 1 and 4 written at 2, of a million each
   assert used["cost"] == pytest.approx(used["requests"] * 13e-6)
   assert sum(found["rejected"].values()) == 5
+  digest = hashlib.sha256(Path(seeds).read_bytes()).hexdigest()
+  assert found["files"] == {"seeds": digest[:16]}
   row = json.loads((tmp_path / "again/rows.jsonl").read_text().split("\n")[0])
   assert row["made"]["by"] == {"by": "r"} and row["made"]["round"] == 0
 

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from alignjax.evals.files import identity
 from alignjax.instruct.made import Left, Made, Tools
 from alignjax.log.provenance import environment
 from alignjax.log.records import line, replace_file
@@ -22,6 +23,8 @@ FREE |= {
   for who in ("writer", "judge")
   for key in ("url", "workers", "per_minute", "timeout", "retries", "price")
 }
+# Of a method's options, those that are no files.
+WORDS = {"name", "split"}
 
 
 def run(
@@ -35,9 +38,9 @@ def run(
 ) -> dict:
   """Writes the folder's files; returns what `summary.json` holds.
 
-  about: the config, kept in the summary. prices: of "writer" and "judge", money
-  for a million tokens that are read, and that are written. show: told a line
-  now and then.
+  about: the config, kept in the summary, with a hash of the files that its
+  `method` names. prices: of "writer" and "judge", money for a million tokens
+  that are read, and that are written. show: told a line now and then.
 
   Raises ValueError where the folder's rows were made otherwise.
   """
@@ -64,6 +67,12 @@ def run(
       if ask is not None
     },
     "config": dict(about),
+    "files": {
+      key: identity(value)
+      for key, value in about.get("method", {}).items()
+      if key not in WORDS and value and isinstance(value, str)
+      if Path(value).exists()
+    },
     "code": environment(),
   }
   text = json.dumps(told, indent=1, ensure_ascii=False, allow_nan=False)
