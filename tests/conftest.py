@@ -11,9 +11,8 @@ os.environ["JAX_PLATFORMS"] = PLATFORM
 # Programs are small and run a few times: what LLVM's passes would save is less
 # than the half of a compilation that they take.
 # Eight devices on two busy cores may wait long for each other; after 40 s XLA
-# would end the process. A device that waits holds a thread: XLA's pools have as
-# many as there are devices, which is too few for work beside it, and NPROC is
-# where it takes their size from.
+# would end the process. A device that waits holds a thread, and XLA has one a
+# device: none may be left for work that others wait for. NPROC sets how many.
 FLAGS = (
   "--xla_force_host_platform_device_count=8",
   "--xla_cpu_collective_call_terminate_timeout_seconds=600",
