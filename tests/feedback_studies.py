@@ -54,3 +54,12 @@ def hurry(store):
   """The same, without waiting for the disk, which a test need not survive."""
   store._db.execute("PRAGMA synchronous = OFF")
   return store
+
+
+def counts(store):
+  """(voted, leased) places of each pair that are not repeats."""
+  return query(
+    store,
+    "SELECT pair, sum(state = 'voted'), sum(state = 'leased') FROM tasks "
+    "WHERE repeat = 0 GROUP BY pair",
+  )
