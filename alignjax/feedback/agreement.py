@@ -103,7 +103,8 @@ def alpha(table: Counts, level: str) -> float | None:
 
   Krippendorff 2011, "Computing Krippendorff's Alpha-Reliability". 1 is full
   agreement, 0 that of chance. None where no pair has two votes, and where all
-  votes say the same, so that nothing would be chance.
+  votes say the same, so that nothing would be chance. Raises ImportError
+  without the package `krippendorff`; `agreement` does without α there.
   """
   import krippendorff
 
